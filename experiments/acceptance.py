@@ -33,7 +33,7 @@ class AcceptanceConfig(ClassifierSettings):
     """Acceptance of an offer-free contact where there is no log: the share in the UCI Bank Marketing calls."""
 
     def wrong(self) -> list[tuple[str, str]]:
-        """An acceptance that is certain."""
+        """A fault if the assumed acceptance is certain."""
         return [] if 0 < self.assumed < 1 else [("assumed", f"{self.assumed:g}; allowed: above 0, below 1")]
 
 

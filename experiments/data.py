@@ -47,7 +47,7 @@ class DataConfig(Checked):
     churn_rate_high: Share = 1.0
 
     def wrong(self) -> list[tuple[str, str]]:
-        """Unknown sets, and rates in the wrong order."""
+        """Faults: unknown sets, and rates in the wrong order."""
         allowed = f"allowed: {', '.join(sources.SOURCES)}"
         unknown = [name for name in self.extra if name not in sources.SOURCES]
         swapped = self.churn_rate_low > self.churn_rate_high

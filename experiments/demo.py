@@ -5,6 +5,7 @@ Trains the demo company's run where that has not been done, and writes bundle, c
 """
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from retentionjax.bundle.customer import HISTORY
 from retentionjax.decide.decision import compose, decide
 from retentionjax.decide.printing import to_dict
 from retentionjax.decide.program import Decider
+from retentionjax.evaluation.report import page, playing, run_folder
 
 PEOPLE = 60
 """Customers of the simulated campaign, spread over all risks."""
@@ -56,7 +58,9 @@ def write(run: Path, folder: Path = demo.FOLDER) -> None:
     storage.write_json(folder / demo.DECISION.name, to_dict(decision, compose(decision, customer, None)))
     storage.write_json(folder / demo.REQUEST.name, pipeline.request(customer))
     storage.write_json(folder / demo.PEOPLE.name, people(run, bundle))
-    storage.write_bytes(folder / demo.REPORT.name, (run / "report/artifacts/report.html").read_bytes())
+    # Who reads it has the package, not this run: the commands on the page are about a run of their own, in `runs/`.
+    told = dataclasses.replace(run_folder.read(run), runs="runs")
+    page.write(page.compose(told, playing.played(told)), folder / demo.REPORT.name)
 
 
 def on_the_first_day(customer: dict[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class FrontierConfig(Checked):
     """Share of a budget within which the exact frontier is found there."""
 
     def wrong(self) -> list[tuple[str, str]]:
-        """A frontier of nothing."""
+        """Faults: multipliers in the wrong order, no budget or one of 0, and runs of too few iterations."""
         faults = []
         if not self.lowest_multiplier < self.highest_multiplier:
             faults.append(("lowest_multiplier", f"allowed: below highest_multiplier, {self.highest_multiplier:g}"))

@@ -103,9 +103,9 @@ def next_steps(run: epath.Path) -> list[str]:
     curl = f'curl -s http://127.0.0.1:8080/v1/decisions -H "Authorization: Bearer $KEY" {header}'
     return [
         *([f"WARNING: {advice}"] if advice else []),
-        "Serve it (set-up: `bash scripts/setup.sh serve`); the first start prints an admin key:",
+        "Serve it (needs `bash scripts/setup.sh serve` or the extra `serve`); the first start prints an admin key:",
         f"  retentionjax serve --bundle {place} --campaign-customers {_EXPECTED} --console-examples {examples}",
-        "Ask it, with KEY set to that key (a customer who has not consented is not contacted; the answer says so):",
+        "Set KEY to that key and ask for a decision (a customer who has not consented is not contacted):",
         f"  {curl} -d {shlex.quote(f'@{run / REQUEST}')}",
         *_unknown(customer),
     ]
@@ -129,7 +129,7 @@ def _unknown(customer: dict[str, object]) -> list[str]:
     )
     if not told:
         return []
-    return [f"Its own ledger is what the service goes by, not the file's history ({told}): it may decide otherwise."]
+    return [f"The service goes by its own ledger, not by the file's history ({told}), so it may decide otherwise."]
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class StressConfig(Checked):
     seed: Seed = 42
 
     def wrong(self) -> list[tuple[str, str]]:
-        """Shares of the budget that are not one below and one above it."""
+        """A fault unless the shares are one below and one above the budget."""
         low, high = self.budgets
         wrong = f"{self.budgets}; allowed: above 0 to 1, and 1 to 100"
         return [] if 0 < low <= 1 <= high <= 100 else [("budgets", wrong)]

@@ -27,10 +27,10 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the sub-command. Raises RetentionJaxError for what the user can mend."""
     parser = argparse.ArgumentParser(prog="retentionjax train", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("company", help="company.yaml: customers, offers, limits, perhaps a log of contacts")
-    parser.add_argument("--out", help="folder of the run (runs/<name of the company>)")
+    parser.add_argument("--out", help="folder of the run (runs/NAME, the name of the company)")
     parser.add_argument("--preset", default="train", help="sizes of all stages: train, demo, smoke or a YAML file")
-    parser.add_argument("--minutes", type=float, help="about so long on two cores: sizes are chosen for it")
-    parser.add_argument("--force", action="store_true", help="run even what is done and unchanged")
+    parser.add_argument("--minutes", type=float, help="choose sizes so that the run takes about this long on two cores")
+    parser.add_argument("--force", action="store_true", help="run even stages that are done and unchanged")
     parser.epilog = (
         "Further flags set fields of stages, as --policy.ppo.learning-rate 1e-3; "
         "`python -m experiments.pipeline train --help` lists them."
@@ -48,10 +48,17 @@ def train(
     minutes: float | None = None,
     flags: Sequence[str] = (),
 ) -> "Run":
-    """Trains everything for `company`, in `out` (runs/<name of the company>), and returns what came of it.
+    """Trains the models and the policy of `company` in the folder `out` and returns the finished run.
 
-    Given again it skips what is done and goes on where it was stopped. `flags` set fields of stages, as on the command
-    line. Raises RetentionJaxError for what the user can mend.
+    Called again, it skips finished stages and resumes one that was stopped.
+
+    Args:
+        out: by default `runs/<name of the company>`.
+        preset: sizes of all stages: "train", "demo", "smoke" or the path of a YAML file.
+        minutes: chooses the sizes so that the run takes about this long on two cores, 1 to 10,000.
+        flags: set fields of stages, as on the command line: `["--policy.ppo.learning-rate", "1e-3"]`.
+
+    Raises RetentionJaxError for what the user can mend.
 
     >>> run = train(Company(table, charge="fee", left="churned", window_days=30, offers={"ten": {"discount": 0.1}}))
     ... # doctest: +SKIP
@@ -77,20 +84,20 @@ class Run:
 
     @property
     def summary(self) -> dict[str, dict[str, float]]:
-        """The figures of each stage."""
+        """The figures of each stage, by its name: `summary["evaluate"]["uplift_ppo"]`."""
         from retentionjax import storage
 
         files = sorted(storage.as_path(self.folder).glob("*/summary.json"))
         return {file.parent.name: storage.read_json(file) for file in files}
 
     def report(self) -> "Page":
-        """The report; in a notebook it shows itself."""
+        """The report as one page of HTML, which a notebook displays."""
         return Page(f"{self.folder}/report/artifacts/report.html")
 
     def picture(self, stage: str) -> "StagePicture":
-        """The picture that `stage` drew: `effects`, `policy` or `evaluate`; in a notebook it shows itself.
+        """The picture that `stage` drew (`effects`, `policy` or `evaluate`), which a notebook displays.
 
-        Raises ConfigError naming the stages that drew one, where `stage` did not.
+        Raises ConfigError if it drew none, naming the stages that did.
         """
         from retentionjax import storage
 
@@ -144,14 +151,14 @@ def _run(company: str, out: str | None, preset: str, minutes: float | None, flag
 
 
 def written_as(company: "Company") -> list[str]:
-    """Flags by which a language model learns the company's channels, and how it sounds."""
+    """Flags that teach a language model the company's channels and the sound of its brand."""
     channels, brand = company.messages.channels, company.messages.brand
     flags = [flag for stage in ("sft", "reward", "ppo_text") for flag in (f"--{stage}.channels", *channels)]
     return [*flags, *(["--sft.writer.system", brand] if brand else [])]
 
 
 def sized(minutes: float) -> list[str]:
-    """Flags by which a run takes about so long on two cores. Raises ConfigError for less than a minute."""
+    """Flags that make a run take about `minutes` on two cores. Raises ConfigError for less than one minute."""
     if not 1 <= minutes <= 10_000:
         raise ConfigError(f"--minutes is {minutes:g}; allowed: 1 to 10,000")
     share = minutes / _MINUTES

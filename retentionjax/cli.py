@@ -36,7 +36,7 @@ COMMANDS = (
         "retentionjax.data.command",
     ),
     Command("models", "base models: models {list,fetch,export}", "retentionjax.language.models_command"),
-    Command("decide", "decide for one customer: --bundle DIR --customer FILE.json", "retentionjax.decide.command"),
+    Command("decide", "decide about one customer: --bundle DIR --customer FILE.json", "retentionjax.decide.command"),
     Command("effects", "what contacts and offers do: effects company.yaml [--out DIR]", "retentionjax.effects.command"),
     Command(
         "pilot", "plan a randomised trial: pilot company.yaml [--customers N]", "retentionjax.effects.pilot_command"
@@ -48,7 +48,7 @@ COMMANDS = (
     Command("report", "a run as one HTML page: --run DIR [--out FILE]", "retentionjax.evaluation.report.command"),
     Command(
         "messages",
-        "texts customers are sent: messages {check,propose,list,approve,refuse,retire}",
+        "texts that customers are sent: messages {check,propose,list,approve,refuse,retire}",
         "serving.wordings_command",
     ),
     Command("keys", "API keys of the service: keys {create,list,revoke}", "serving.keys_command"),
@@ -59,7 +59,7 @@ COMMANDS = (
     ),
     Command(
         "bundle",
-        "look at, check, promote: bundle {inspect,verify,promote,rollback,history,recalibrate,card}",
+        "inspect, check, promote a bundle: bundle {inspect,verify,promote,rollback,history,recalibrate,card}",
         "retentionjax.bundle.command",
     ),
     Command(
@@ -67,8 +67,8 @@ COMMANDS = (
         "compare what happened with what was predicted: --bundle DIR --database URL",
         "serving.monitor_command",
     ),
-    Command("lift", "what would have happened without the campaign: --database URL", "serving.lift_command"),
-    Command("serve", "decide for many, with a ledger: serve --bundle DIR", "serving.command"),
+    Command("lift", "what a campaign changed, against its hold-out: --database URL", "serving.lift_command"),
+    Command("serve", "the service: decisions over HTTP, a ledger, a console: --bundle DIR", "serving.command"),
 )
 
 

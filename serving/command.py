@@ -56,7 +56,7 @@ def _run(settings: Settings, app: "str | Callable[[], Litestar]") -> int:
         console_secret=settings.console_secret or secrets.token_urlsafe(32),  # one for all worker processes
     )
     _prepare(settings)
-    print("RetentionJax loads and compiles the bundle; what was compiled before is kept.", flush=True)
+    print("Loading and compiling the bundle; programs compiled at an earlier start are used again …", flush=True)
     with _listening(settings) as listener:
         config = uvicorn.Config(
             app,
@@ -131,10 +131,10 @@ def _serve(config: "uvicorn.Config", listener: socket.socket) -> None:
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-                print(f"RetentionJax decides at {place}, with a console at {place}/console", flush=True)
+                print(f"RetentionJax is ready at {place}, with a console at {place}/console", flush=True)
 
     if config.workers > 1:
-        print(f"RetentionJax starts {config.workers} processes at {place}; each is ready when {place}/readyz says so")
+        print(f"Starting {config.workers} processes at {place}; each is ready when {place}/readyz says so")
         Multiprocess(config, sockets=[listener]).run()
         return
     server = Server(config)
@@ -167,7 +167,7 @@ def _first_words(made: "Made") -> list[str]:
         lines += [
             "The first admin key, shown this once:",
             f"  {made.admin_key}",
-            "Make keys for callers with `retentionjax keys create --role decide --name NAME`.",
+            "Create a key for each caller: `retentionjax keys create --role decide --name NAME`.",
         ]
     if made.campaign is not None:
         budget = money(made.campaign.budget_micros / 1e6, made.currency)

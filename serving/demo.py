@@ -58,12 +58,12 @@ def prepared(arguments: Sequence[str], environment: MutableMapping[str, str]) ->
             *arguments,
         ]
         settings = parse(flags, environment)
-        print("The demonstration: its last four weeks are SIMULATED …", flush=True)
+        print("The demonstration: four past weeks are being SIMULATED (some 15 seconds) …", flush=True)
         patient = replace(settings, deadline_ms=60_000.0, log_level="warning")
         asyncio.run(live(patient, json.loads(demo.PEOPLE.read_text(encoding="utf-8"))))
-        print("Its ledger, gone when the service ends; `retentionjax lift` and `ledger export` read it meanwhile:")
+        print("Until the service ends, `retentionjax lift` and `retentionjax ledger export` can read its ledger:")
         print(f"  --database {settings.database} --campaign {CAMPAIGN}")
-        print("Set KEY to the key below. The first decision is that of `retentionjax decide --demo`:")
+        print("Set KEY to the admin key below, and ask for the decision that `retentionjax decide --demo` prints:")
         body = "-H 'Content-Type: application/json' -d " + shlex.quote(f"@{demo.REQUEST}")
         print(
             f'  curl -s http://127.0.0.1:{settings.port}/v1/decisions -H "Authorization: Bearer $KEY" {body}',

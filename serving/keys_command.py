@@ -21,11 +21,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="retentionjax keys", description=__doc__)
     place = database_flag()
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    create = verbs.add_parser("create", parents=[place], help="make a key and show it once")
+    create = verbs.add_parser("create", parents=[place], help="create a key and show it once")
     create.add_argument("--role", choices=get_args(Role), required=True)
     create.add_argument("--name", required=True, help="the owner's name")
-    verbs.add_parser("list", parents=[place], help="all keys, without their secrets")
-    verbs.add_parser("revoke", parents=[place], help="end a key").add_argument("key_id", metavar="ID")
+    verbs.add_parser("list", parents=[place], help="list all keys, without their secrets")
+    verbs.add_parser("revoke", parents=[place], help="revoke a key").add_argument("key_id", metavar="ID")
     parsed = parser.parse_args(list(arguments))
     with opened(parsed) as ledger:
         if parsed.verb == "create":

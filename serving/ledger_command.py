@@ -29,21 +29,31 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="retentionjax ledger", description=__doc__)
     place = database_flag()
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    show = verbs.add_parser("show", parents=[place], help="all that is held of one customer, as lines of JSON")
+    show = verbs.add_parser("show", parents=[place], help="print all that is held about one customer, as lines of JSON")
     show.add_argument("--customer", required=True, metavar="ID")
-    export = verbs.add_parser("export", parents=[place], help="decisions as Parquet, or what company.yaml reads as CSV")
-    export.add_argument("--out", required=True, metavar="PATH", help="a file of decisions, or a folder")
+    export = verbs.add_parser(
+        "export",
+        parents=[place],
+        help="write decisions as Parquet, or a campaign as the CSV files that company.yaml reads",
+    )
+    export.add_argument(
+        "--out", required=True, metavar="PATH", help="file for the decisions, or folder for the CSV files"
+    )
     export.add_argument(
         "--what", default=_DECISIONS, help=f"{_DECISIONS}, or some of {','.join(_FILES)} [{_DECISIONS}]"
     )
-    export.add_argument("--campaign", default="default", metavar="ID", help="the files' campaign [default]")
-    erase = verbs.add_parser("erase", parents=[place], help="forget one customer; sums of money stay")
+    export.add_argument(
+        "--campaign", default="default", metavar="ID", help="the campaign to export as CSV files [default]"
+    )
+    erase = verbs.add_parser("erase", parents=[place], help="delete one customer; sums of money stay")
     erase.add_argument("--customer", required=True, metavar="ID")
     purge = verbs.add_parser("purge", parents=[place], help="delete old decisions; sums of money stay")
     purge.add_argument("--retention-days", required=True, type=float, metavar="DAYS", help="60 or more")
     audit = verbs.add_parser("audit", parents=[place], help="check the books; exit status 1 if something is wrong")
-    audit.add_argument("--cooldown-days", type=int, default=0, metavar="DAYS", help="check this cooldown too [0: no]")
-    verbs.add_parser("forget-bundles", parents=[place], help="the next start serves the bundle of --bundle")
+    audit.add_argument("--cooldown-days", type=int, default=0, metavar="DAYS", help="also check this cooldown [0: no]")
+    verbs.add_parser(
+        "forget-bundles", parents=[place], help="forget activated bundles: the next start serves the bundle of --bundle"
+    )
     parsed = parser.parse_args(list(arguments))
     with opened(parsed) as ledger:
         return _VERBS[parsed.verb](ledger, parsed)

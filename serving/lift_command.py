@@ -12,10 +12,10 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `lift`; raises BundleError, LedgerError or ConfigError for what the user can mend."""
     parser = argparse.ArgumentParser(prog="retentionjax lift", description=__doc__)
     parser.add_argument("--database", metavar="URL", help="the ledger [RETENTIONJAX_DATABASE]")
-    parser.add_argument("--campaign", metavar="ID", help="one campaign [all, the latest first]")
-    parser.add_argument("--bundle", metavar="DIR", help="the bundle in use: what it promised stands beside")
-    parser.add_argument("--json", action="store_true", help="all figures as JSON, one campaign a line")
-    parser.add_argument("--html", metavar="FILE", help="a page with a picture over time, of one campaign")
+    parser.add_argument("--campaign", metavar="ID", help="one campaign only [all, the latest first]")
+    parser.add_argument("--bundle", metavar="DIR", help="the bundle in use, whose predictions are shown beside")
+    parser.add_argument("--json", action="store_true", help="print all figures as JSON, one line per campaign")
+    parser.add_argument("--html", metavar="FILE", help="write a page about one campaign, with a picture over time")
     parsed = parser.parse_args(list(arguments))
     # Heavy, and --help needs none of them.
     import msgspec

@@ -21,9 +21,11 @@ def main(arguments: Sequence[str]) -> int:
         "--bundle", required=True, metavar="DIR", help="the bundle in use: a folder or a pointer to one"
     )
     parser.add_argument("--database", metavar="URL", help="the ledger [RETENTIONJAX_DATABASE]")
-    parser.add_argument("--days", type=float, default=30.0, help="how far back [30]")
-    parser.add_argument("--tolerance", type=float, default=0.1, help="deviation that is no alarm [0.1: 10 %%]")
-    parser.add_argument("--json", metavar="FILE", help="writes all figures")
+    parser.add_argument("--days", type=float, default=30.0, help="days to look back [30]")
+    parser.add_argument(
+        "--tolerance", type=float, default=0.1, help="largest deviation that raises no alarm [0.1: 10 %%]"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write all figures to this file")
     parsed = parser.parse_args(list(arguments))
     # Heavy, and --help needs none of them.
     from retentionjax import bundle as bundles

@@ -46,23 +46,25 @@ class Settings:
     bundle: str = _setting(
         "", "the bundle that decides: a folder, gs://…, a finished run with one, or a pointer; required"
     )
-    host: str = _setting("127.0.0.1", "the address to listen at")
-    port: int = _setting(8080, "the port to listen at; 0: a free one", Bounds(0, 65535))
+    host: str = _setting("127.0.0.1", "the address to listen on")
+    port: int = _setting(8080, "the port to listen on; 0: any free port", Bounds(0, 65535))
     workers: int = _setting(1, "processes; each compiles its own bundle and they share the ledger", Bounds(1, 64))
     database: str = _setting(
         "sqlite:///retentionjax-ledger.db", "the ledger: sqlite:///FILE or postgresql://…", secret=True
     )
     campaign_customers: int | None = _setting(
-        None, "first start: makes a campaign `default` for so many customers, at the bundle's limit each", Bounds(1)
+        None,
+        "first start: creates a campaign `default` for this many customers, at the bundle's limit for each",
+        Bounds(1),
     )
     campaign_budget: float | None = _setting(
-        None, "first start: its budget, where it is not customers × limit", Bounds(0, 1e9, "the company's currency")
+        None, "first start: its budget, if it is not customers × limit", Bounds(0, 1e9, "the company's currency")
     )
     campaign_holdout: float = _setting(
-        HOLDOUT, "first start: share of its customers that it never contacts", Bounds(0, MOST_HELD_OUT)
+        HOLDOUT, "first start: share of its customers whom it never contacts", Bounds(0, MOST_HELD_OUT)
     )
     exploration: float = _setting(
-        0.0, "share of decisions drawn evenly from what is allowed, to learn from", Bounds(0, 1)
+        0.0, "share of decisions drawn evenly from all allowed actions, to learn from", Bounds(0, 1)
     )
     messages: Literal["template", "model"] = _setting(
         "template", "who proposes wordings beside the checked template: people, or the bundle's language model as well"
@@ -73,30 +75,32 @@ class Settings:
     batch_wait_ms: float = _setting(2.0, "longest wait for a micro-batch to fill", Bounds(0, 100, "ms"))
     queue_size: int = _setting(1024, "decisions that may wait; more are refused with 503", Bounds(1, 100_000))
     deadline_ms: float = _setting(
-        2000.0, "a decision not made by then is refused and not written", Bounds(1, 60_000, "ms")
+        2000.0, "a decision not made within this time is refused and not written", Bounds(1, 60_000, "ms")
     )
     reservation_days: float = _setting(
-        14.0, "money reserved for an offer comes back when no outcome arrives within them", Bounds(0, 365, "days")
+        14.0, "money reserved for an offer is released if no outcome arrives within this time", Bounds(0, 365, "days")
     )
     retention_days: float = _setting(
         400.0, "decisions older than this are deleted, their money kept", Bounds(60, 3660, "days")
     )
     canary_window: int = _setting(200, "decisions over which the canary is judged", Bounds(10, 1_000_000))
-    canary_error_rate: float = _setting(0.02, "share of errors above which the canary goes back", Bounds(0, 1))
+    canary_error_rate: float = _setting(0.02, "share of errors above which the canary is taken back", Bounds(0, 1))
     canary_p99_ms: float = _setting(
-        250.0, "99th percentile of its latency above which it goes back", Bounds(1, 60_000, "ms")
+        250.0, "99th percentile of its latency above which it is taken back", Bounds(1, 60_000, "ms")
     )
-    canary_block_rate: float = _setting(0.05, "share of messages blocked above which it goes back", Bounds(0, 1))
+    canary_block_rate: float = _setting(0.05, "share of blocked messages above which it is taken back", Bounds(0, 1))
     rate: float = _setting(
-        2000.0, "requests a second that one key may make of each worker; 0: any number", Bounds(0, 1e6, "/s")
+        2000.0, "requests per second that one key may make to each worker; 0: any number", Bounds(0, 1e6, "/s")
     )
-    rate_burst: float = _setting(4000.0, "requests at once, of each worker, after a pause", Bounds(1, 1e6))
+    rate_burst: float = _setting(
+        4000.0, "requests that it may make to each worker at once, after a pause", Bounds(1, 1e6)
+    )
     key_cache_seconds: float = _setting(
         5.0,
-        "a verified key is trusted without the ledger; a revoked one works no longer than this",
+        "how long a verified key is trusted without asking the ledger, and a revoked key may still work",
         Bounds(0, 300, "s"),
     )
-    session_hours: float = _setting(8.0, "a console session lasts", Bounds(0.1, 168, "h"))
+    session_hours: float = _setting(8.0, "how long a console session lasts", Bounds(0.1, 168, "h"))
     console_secret: str = _setting(
         "", "signs console sessions; empty: drawn at each start, which ends all sessions", secret=True
     )
@@ -107,8 +111,10 @@ class Settings:
     webhook_secret: str = _setting("", "signs what is posted to the webhook", secret=True)
     secure_cookies: bool = _setting(False, "session cookies over HTTPS only; set it behind TLS")  # noqa: FBT003
     open_metrics: bool = _setting(False, "/metrics without a key, for a scraper in a closed network")  # noqa: FBT003
-    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "the least that is logged")
-    drain_seconds: float = _setting(20.0, "at shutdown, decisions under way may take this long", Bounds(0, 600, "s"))
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "the lowest level that is logged")
+    drain_seconds: float = _setting(
+        20.0, "at shutdown, how long decisions under way may still take", Bounds(0, 600, "s")
+    )
 
     def __post_init__(self) -> None:
         """Raises ConfigError naming the setting, its value and what is allowed."""

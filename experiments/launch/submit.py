@@ -104,13 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", choices=("auto", "real", "synthetic"), default="auto")
     parser.add_argument("--budget", type=float, default=100.0, metavar="$", help="refuse what may cost more (100)")
     parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
-    parser.add_argument("--out", metavar="DIR", help="write the job specs there, as JSON")
-    parser.add_argument("--attempts", type=int, default=3, help="a stage's starts in all (3)")
-    parser.add_argument("--machines", metavar="FILE", help="another experiments/launch/machines.yaml")
-    parser.add_argument("--spot", action="store_true", help="preemptible machines; the ceiling stays")
+    parser.add_argument("--out", metavar="DIR", help="write the job specs to this folder, as JSON")
+    parser.add_argument("--attempts", type=int, default=3, help="how often a stage may be started (3)")
+    parser.add_argument("--machines", metavar="FILE", help="file to use instead of experiments/launch/machines.yaml")
+    parser.add_argument("--spot", action="store_true", help="use preemptible machines; the price ceiling stays")
     parser.add_argument("--project", default=os.environ.get("GOOGLE_CLOUD_PROJECT", ""))
     parser.add_argument("--region", default="us-central1")
-    parser.add_argument("--image", default="", help="image of training (scripts/deploy/docker), by digest")
+    parser.add_argument("--image", default="", help="training image (scripts/deploy/docker), by digest")
     parser.add_argument("--service-account", default="", help="trainer@PROJECT.iam.gserviceaccount.com if not given")
     return parser
 

@@ -25,24 +25,24 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `bundle` with `arguments`; raises BundleError for the first fault found."""
     parser = argparse.ArgumentParser(prog="retentionjax bundle", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    verbs.add_parser("inspect", help="what it is, in words").add_argument("folder", metavar="DIR")
-    verbs.add_parser("verify", help="check every file, load it, decide once").add_argument("folder", metavar="DIR")
-    promote = verbs.add_parser("promote", help="copy it beside a pointer and point to it")
+    verbs.add_parser("inspect", help="describe a bundle in words").add_argument("folder", metavar="DIR")
+    verbs.add_parser("verify", help="check every file of a bundle, load it, decide once").add_argument(
+        "folder", metavar="DIR"
+    )
+    promote = verbs.add_parser("promote", help="copy a bundle beside a pointer and point to it")
     promote.add_argument("source", metavar="RUN_OR_BUNDLE")
     promote.add_argument("pointer", metavar="POINTER")
-    rollback = verbs.add_parser("rollback", help="point to the bundle before the current one again")
+    rollback = verbs.add_parser("rollback", help="point to the previous bundle again")
     rollback.add_argument("pointer", metavar="POINTER")
     rollback.add_argument("--to", metavar="ID", help="an earlier bundle, by the beginning of its id")
-    verbs.add_parser("history", help="the moves of a pointer").add_argument("pointer", metavar="POINTER")
-    recalibrate = verbs.add_parser("recalibrate", help="shift its models to what was observed")
+    verbs.add_parser("history", help="list the moves of a pointer").add_argument("pointer", metavar="POINTER")
+    recalibrate = verbs.add_parser("recalibrate", help="shift a bundle's models to what was observed")
     recalibrate.add_argument("source", metavar="BUNDLE")
-    recalibrate.add_argument(
-        "--monitor", required=True, metavar="FILE", help="what `retentionjax monitor --json` wrote"
-    )
+    recalibrate.add_argument("--monitor", required=True, metavar="FILE", help="output of `retentionjax monitor --json`")
     recalibrate.add_argument("--out", required=True, metavar="DIR", help="the new bundle; must not exist")
-    cards = verbs.add_parser("card", help="its model card and data card, Markdown")
+    cards = verbs.add_parser("card", help="print a bundle's model card and data card as Markdown")
     cards.add_argument("folder", metavar="DIR")
-    cards.add_argument("--out", metavar="FILE.md", help="instead of the terminal")
+    cards.add_argument("--out", metavar="FILE.md", help="file to write instead of the terminal")
     parsed = parser.parse_args(list(arguments))
     if parsed.verb == "card":
         return _card(parsed)

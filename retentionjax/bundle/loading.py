@@ -26,7 +26,7 @@ RULES = "shield/rules.yaml"
 
 @dataclass(frozen=True, eq=False)  # two are the same where they are one object, so that one can be a key
 class Bundle:
-    """All that a decision needs. `folder/policy` holds the parameters too; nothing here reads them."""
+    """All that a decision needs. `folder/policy` also holds the policy's parameters, which nothing here reads."""
 
     folder: epath.Path
     manifest: Manifest
@@ -89,7 +89,7 @@ class Bundle:
 
 
 def load(folder: str | os.PathLike[str]) -> Bundle:
-    """The bundle in `folder`, of a run there, or where the pointer of that name points; every file is verified.
+    """Opens the bundle in `folder`, which may also be a finished run or a pointer, and verifies every file.
 
     Raises BundleError naming file and fault: no bundle, an unknown format version or part, a file that is missing,
     changed, too much or a link, a model or program that cannot be read here, models that do not fit the schema.

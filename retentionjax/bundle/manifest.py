@@ -117,14 +117,14 @@ def gate_advice(gate: Mapping[str, Any]) -> str:
         return ""
     if not gate.get("is_reliable", 1.0):
         why = (
-            "the check of what the log says of the offers failed, so that no chance to gain can be told. More rows, or "
+            "the check of what the log says about the offers failed, so the chance to gain is unknown. More rows, or "
             "fewer offers, help."
         )
     else:
         why = (
-            "by what is believed of the offers, the chance that the learned policy gains more than contacting nobody "
-            f"is {gate['gate_probability']:.0%}, and {gate['gate_minimum']:.0%} is asked for. A pilot tells: "
-            "`retentionjax pilot company.yaml`."
+            "by what is believed about the offers, the learned policy gains more than contacting nobody with a "
+            f"probability of {gate['gate_probability']:.0%}, and {gate['gate_minimum']:.0%} is required. A pilot would "
+            "tell: `retentionjax pilot company.yaml`."
         )
     return (
         f"This bundle contacts nobody: {why} Figures of value, spend and contacts are those of the learned policy, "

@@ -31,7 +31,7 @@ _MOST_DELAYS = 16
 
 @dataclass(frozen=True)
 class Fatigue(Checked):
-    """A cap: at most so many contacts in so many days."""
+    """The fatigue cap: at most `contacts` contacts in any `days` days."""
 
     contacts: Annotated[int, Within(1, 32)] = 3
     days: Annotated[int, Within(1, 32, "the history of contacts is a 32-bit set of days")] = 30
@@ -41,17 +41,17 @@ class Fatigue(Checked):
 class Limits(Checked):
     """Limits in the company's currency; `inf` switches a limit on money or contacts off.
 
-    The defaults suit charges of some 65 a month; a company with other charges says its own.
+    The defaults suit charges of some 65 a month; a company with other charges should set its own.
     """
 
     budget: Annotated[float, Within(0, above=True, infinite=True)] = 2.50
-    """Money a customer and campaign may cost on average: contacts, discounts, credits and costs."""
+    """Money that a customer may cost per campaign, on average: contacts, discounts, credits and costs."""
     account_cap: Annotated[float, Within(0, infinite=True)] = 30.0
     """Money any one customer may cost in a campaign, an accepted offer counted in full."""
     contact_cost: Annotated[float, Within(0, offer_names.MOST_MONEY)] = 0.50
     """Money a contact costs, accepted or not."""
     contacts: Annotated[float, Within(0, infinite=True)] = math.inf
-    """Contacts a customer and campaign, on average."""
+    """Most contacts per customer and campaign, on average."""
     cooldown_days: Annotated[int, Within(1, 365)] = 7
     """Days from one contact to the first day on which the next is allowed."""
     fatigue: Fatigue = field(default_factory=Fatigue)
@@ -61,9 +61,9 @@ class Limits(Checked):
 class Company:
     """A company: its customers, what it may offer them, what it must respect and what it believes.
 
-    From a file: `Company.load("company.yaml")`. In Python, where every key of company.yaml is an argument, those of
-    `customers` directly; features that are not named are the table's other columns, numbers as numeric and texts as
-    categorical:
+    Read one from a file with `Company.load("company.yaml")`, or make one in Python. Every key of company.yaml is an
+    argument, and so are the keys of its `customers`. If no features are named, they are the table's other columns:
+    numbers are numeric, texts categorical.
 
     >>> import pandas as pd
     >>> table = pd.DataFrame({"fee": [20.0, 35.0], "churned": [0, 1], "plan": ["basic", "plus"]})

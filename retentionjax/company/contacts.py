@@ -14,7 +14,7 @@ CONFOUNDING = "no unmeasured confounding"
 
 @dataclass(frozen=True)
 class Assigned(Checked):
-    """What was assigned: a column of offers' names, or one and the same offer in every row."""
+    """What was assigned: a column of offer names, or the same offer in every row."""
 
     column: str | None = None
     value: str | None = None
@@ -25,7 +25,7 @@ class Assigned(Checked):
         return {"column": value}
 
     def wrong(self) -> list[tuple[str, str]]:
-        """Both or neither."""
+        """A fault unless exactly one of `column` and `value` is given."""
         return [("", "needs either column or value")] if (self.column is None) == (self.value is None) else []
 
 
@@ -43,25 +43,25 @@ class Accepted(Checked):
         return {"column": value}
 
     def wrong(self) -> list[tuple[str, str]]:
-        """Two values that are one."""
+        """A fault if `yes` and `no` are the same value."""
         return [("yes", f"yes and no are both {self.yes!r}")] if self.yes == self.no else []
 
 
 @dataclass(frozen=True)
 class OtherPeople(Checked):
-    """The log is of people who are not among the customers: they bring facts of their own.
+    """A log about people who are not among the customers, with facts of their own.
 
-    Their acceptance is matched to customers by a declared rank correlation; nobody is joined.
+    Their acceptance is matched to the customers by a declared rank correlation; the two tables are never joined.
     """
 
     rank_correlation: Annotated[float, Within(-1, 1)] = 0.0
-    """Spearman's, of churn probability and acceptance; 0 is an independent draw."""
+    """Spearman's correlation between churn probability and acceptance; 0 draws them independently."""
     numeric: tuple[str, ...] = ()
     categorical: Mapping[str, Categories] = field(default_factory=dict)
     nullable: tuple[str, ...] = ()
 
     def wrong(self) -> list[tuple[str, str]]:
-        """No feature at all, one named twice, and what may be empty without being one."""
+        """Faults: no features, a feature named twice, and `nullable` names that are not features."""
         features = (*self.numeric, *self.categorical)
         found = [] if features else [("", "names no feature; needed: columns under numeric or categorical")]
         found += twice([(key, name) for key in ("numeric", "categorical") for name in getattr(self, key)])
@@ -71,7 +71,7 @@ class OtherPeople(Checked):
 
 @dataclass(frozen=True)
 class Contacts(Checked):
-    """The log: one assignment a row, rows of customers who were deliberately left alone (`none`) included."""
+    """The log: one assignment per row, including customers who were deliberately left alone (`none`)."""
 
     file: File
     offer: Assigned
@@ -81,11 +81,12 @@ class Contacts(Checked):
     id: str | None = None
     """Column that names the customer; None: the same as in the table of customers."""
     at: str | None = None
-    """Column of the time of assignment; None: rows stand in the order of time."""
+    """Column with the time of assignment; None: the rows are in order of time."""
     propensity: str | None = None
-    """Column of the probability with which the row's arm was drawn."""
+    """Column with the probability with which the row's arm was drawn."""
     design: Mapping[str, Annotated[float, Within(0, 1, above=True)]] = field(default_factory=dict)
-    """Probability of each arm where it was the same for all; with neither the log is observational."""
+    """Probability of each arm, if it was the same for all. Without it and without `propensity` the log is
+    observational."""
     assume: str | None = None
     other_people: OtherPeople | None = None
     ignore: Ignored = ()
@@ -93,7 +94,7 @@ class Contacts(Checked):
     exclude: Mapping[str, Condition] = field(default_factory=dict)
 
     def wrong(self) -> list[tuple[str, str]]:
-        """Two ways to tell one thing, columns in two roles, a design that does not add up to 1."""
+        """Faults: two sources for one thing, a column in two roles, a design that does not add up to 1."""
         found = twice([(key, name) for key, name in self._roles() if name is not None])
         if (self.accepted is None) == (self.accepted_at is None):
             found.append(("", "needs either accepted or accepted_at"))
@@ -117,7 +118,7 @@ class Contacts(Checked):
         return tuple(dict.fromkeys((*named, *self.exclude)))
 
     def wrong_arms(self, offers: Mapping[str, object]) -> list[tuple[str, str]]:
-        """Arms of the design, or the one of every row, that are no offer."""
+        """Faults: arms, of `design` or `offer.value`, that are neither `none` nor one of the `offers`."""
         arms = [("design", name) for name in self.design]
         arms += [] if self.offer.value is None else [("offer", self.offer.value)]
         allowed = ", ".join((NONE, *offers))
@@ -139,7 +140,7 @@ class Contacts(Checked):
 
 @dataclass(frozen=True)
 class Departures(Checked):
-    """A file of who left when, one customer a row."""
+    """A file of who left and when, one customer per row."""
 
     file: File
     left_on: str
@@ -153,7 +154,7 @@ class Departures(Checked):
     reading: CellReading = field(default_factory=CellReading)
 
     def wrong(self) -> list[tuple[str, str]]:
-        """A missing end of observation, and columns in two roles."""
+        """Faults: no end of observation, and a column in two roles."""
         roles = [("id", self.id), ("left_on", self.left_on), ("observed_until", self.observed_until)]
         found = twice([(key, name) for key, name in roles if isinstance(name, str)])
         if self.observed_until is None:

@@ -9,18 +9,18 @@ from retentionjax.checked import Checked, Within, did_you_mean
 from retentionjax.company.reading import OTHERS, Categories, CellReading, Condition, DateOrColumn, File, Ignored, twice
 
 DAYS = 30
-"""Days that a charge speaks of, once it is read."""
+"""Days that a charge covers, once it is read."""
 
 
 @dataclass(frozen=True)
 class Charge(Checked):
-    """What a customer pays: a column, a sum of columns, or the same for all; exactly one of the three."""
+    """What a customer pays: a column, a sum of columns, or one value for all; exactly one of the three."""
 
     column: str | None = None
     sum: tuple[str, ...] = ()
     value: Annotated[float | None, Within(0, above=True)] = None
     per_days: Annotated[float, Within(0, above=True)] = DAYS
-    """Days that the amount pays for; charges are brought to 30."""
+    """Days that the amount pays for; charges are converted to 30 days."""
 
     @staticmethod
     def shorthand(value: Any) -> dict[str, Any]:
@@ -28,7 +28,7 @@ class Charge(Checked):
         return {"value": value} if isinstance(value, int | float) else {"column": value}
 
     def wrong(self) -> list[tuple[str, str]]:
-        """None or more than one way to tell the charge."""
+        """A fault unless exactly one of `column`, `sum` and `value` is given."""
         given = [name for name in ("column", "sum", "value") if getattr(self, name) not in (None, ())]
         if len(given) == 1:
             return []
@@ -36,7 +36,7 @@ class Charge(Checked):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of the file that it is made of."""
+        """Columns of the file that the charge is made of."""
         return self.sum if self.column is None else (self.column,)
 
 
@@ -44,7 +44,7 @@ class Charge(Checked):
 class Label(Checked):
     """Whether a customer left: a column of two values, or the date of leaving and the day up to which it is known.
 
-    A blank cell is a customer of whom it is not known yet: one to decide about, not one to learn from.
+    A blank cell means that it is not known yet: the models do not learn from this customer, but decide about them.
     """
 
     column: str | None = None
@@ -63,7 +63,7 @@ class Label(Checked):
         return {"column": value}
 
     def wrong(self) -> list[tuple[str, str]]:
-        """Both ways or none, and two values that are one."""
+        """Faults: both or neither of `column` and `date`, equal `yes` and `no`, a date without `observed_until`."""
         if (self.column is None) == (self.date is None):
             return [("", "needs either column (with yes and no) or date (with observed_until)")]
         if self.column is not None and self.yes == self.no:
@@ -82,11 +82,11 @@ class CustomersFile(Checked):
     left: Label | None = None
     """Who left; None where a file of departures tells."""
     window_days: Annotated[int | None, Within(1, 3650)] = None
-    """Days the label speaks of. Needed with a label column; with dates of leaving, 30 unless said."""
+    """Days that the label covers. Required with a label column; with dates of leaving, 30 by default."""
     id: str | None = None
     """Column that names the customer; None: rows are numbered."""
     snapshot: DateOrColumn = None
-    """The day the facts speak of, or a column of it where a customer has several rows."""
+    """The day that the facts describe, or a column of such days if a customer has several rows."""
     tenure: str | None = None
     """A numeric feature that tells how long someone has been a customer; splits are stratified by it."""
     numeric: tuple[str, ...] = ()
@@ -96,15 +96,15 @@ class CustomersFile(Checked):
     nullable: tuple[str, ...] = ()
     """Features whose cells may be empty."""
     groups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Categorical features by whose values the report compares how customers are treated, with words for values that
-    need any: `{gender: {}, senior: {"0": under 65, "1": 65 or older}}`."""
+    """Categorical features; the report compares how customers with different values are treated. A value may be given
+    words: `{gender: {}, senior: {"0": under 65, "1": 65 or older}}`."""
     ignore: Ignored = ()
     reading: CellReading = field(default_factory=CellReading)
     exclude: Mapping[str, Condition] = field(default_factory=dict)
-    """Column, or `charge` for the charge of 30 days, → which rows are left out."""
+    """Conditions for leaving out a row, by column; `charge` is the charge of 30 days."""
 
     def wrong(self) -> list[tuple[str, str]]:
-        """Columns in two roles or none, a label without its window, dates without a snapshot."""
+        """Faults: a column in two roles or in none, a label without its window, dates without a snapshot."""
         return [*self._wrong_columns(), *self._wrong_times()]
 
     @property
@@ -114,7 +114,7 @@ class CustomersFile(Checked):
 
     @property
     def label_days(self) -> int:
-        """Days the label speaks of."""
+        """Days that the label covers."""
         return DAYS if self.window_days is None else self.window_days
 
     @property

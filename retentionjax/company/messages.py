@@ -35,7 +35,7 @@ class FactRule(Checked):
         return {"fact": value, "months" if value == "tenure" else "column": value}
 
     def wrong(self) -> list[tuple[str, str]]:
-        """An unknown fact, and none or several ways to say it."""
+        """Faults: an unknown fact, and none or several of `say`, `months` and `column`."""
         found = []
         if self.fact not in FACTS:
             found.append(("fact", f"{self.fact!r} is not a fact of messages; allowed: {', '.join(FACTS)}"))
@@ -91,7 +91,7 @@ class Messages(Checked):
         return self.sender
 
     def wrong(self) -> list[tuple[str, str]]:
-        """No channel or one named twice, and a description of the brand that is a text of its own."""
+        """Faults in angles, channels and country, a model without a sender or in Spanish, a brand text too long."""
         found = []
         if unknown := [angle for angle in self.angles if angle not in ANGLES]:
             found.append(("angles", f"{unknown[0]!r} is no reason to leave; allowed: {', '.join(ANGLES)}"))

@@ -40,7 +40,7 @@ class Offer(Checked):
     given once, as `a free vase`, and messages do not say how long it runs."""
 
     def wrong(self) -> list[tuple[str, str]]:
-        """An effect that ends before the offer does, and words that are no single line."""
+        """Faults: an effect that ends before the offer does, and words that do not fit on a single line."""
         found = []
         if self.effect_days is not None and self.effect_days < self.length:
             found.append(("effect_days", f"{self.effect_days} is less than days, {self.length}; allowed: that or more"))

@@ -38,7 +38,7 @@ class Effect(Checked):
         return {"median": value}
 
     def wrong(self) -> list[tuple[str, str]]:
-        """An interval that does not hold the median."""
+        """A fault if the interval does not contain the median."""
         low, high = self.interval
         if low <= self.median <= high:
             return []

@@ -94,7 +94,7 @@ class CellReading(Checked):
     """Column → text of a cell → what it stands for; an empty text stands for a missing value."""
 
     def wrong(self) -> list[tuple[str, str]]:
-        """Separators that are no single character or clash, an unknown encoding, a form of dates without a day."""
+        """Faults: separators that clash or are no single characters, an unknown encoding, dates without a day."""
         found = []
         if len(self.separator) != 1 or self.separator in '"\r\n':
             found.append(("separator", f"is {self.separator!r}; allowed: one character, such as ',' or ';'"))
@@ -128,7 +128,7 @@ class Condition(Checked):
         return {"operator": match[1], "value": match[2]} if match else {"operator": text}
 
     def wrong(self) -> list[tuple[str, str]]:
-        """A condition of another form."""
+        """A fault if the condition has another form."""
         if self.operator == MISSING or (self.operator in ("<=", ">=", "==", "!=", "<", ">") and self.value):
             return []
         return [("", f"is {str(self)!r}; allowed: such as '<= 0', '== test', or {MISSING}")]

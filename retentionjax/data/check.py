@@ -38,11 +38,12 @@ def understood(company: Company, tables: Tables) -> Iterator[str]:
         yield f"  {note}"
     rate = float(known[str(schema.label)].mean())
     days = company.customers.label_days
-    yield f"  left within {days} days: {rate:.2%}, which is {monthly(rate, days):.2%} in 30 days"
-    low, five, half, most, high = np.quantile(charges(tables), _QUANTILES).tolist()
-    shown = ", ".join(money(value, company.currency) for value in (five, half, most))
-    ends = f"from {money(low, company.currency)} to {money(high, company.currency)}"
-    yield f"  charge of {DAYS} days: 5 %, half and 95 % of {_unit(tables)} pay at most {shown}; {ends}"
+    in_month = "" if days == DAYS else f", which is {monthly(rate, days):.2%} in {DAYS} days"
+    yield f"  left within {days} days: {rate:.2%}{in_month}"
+    charged = np.quantile(charges(tables), _QUANTILES).tolist()
+    low, five, half, most, high = (money(value, company.currency) for value in charged)
+    most_pay = f"{half} in the middle, {five} to {most} for 90 % of {_unit(tables)}"
+    yield f"  charge of {DAYS} days: {most_pay}, {low} to {high} for all"
     yield f"  numeric: {', '.join(schema.numeric) or 'none'}"
     for name, allowed in schema.categorical.items():
         yield f"  categorical {name}: {', '.join(allowed[:12])}{', …' if len(allowed) > 12 else ''}"

@@ -29,15 +29,15 @@ def main(arguments: Sequence[str]) -> int:
     verbs = parser.add_subparsers(dest="verb", metavar="{check,list,fetch,prepare}", required=True)
     verbs.add_parser("list", help="the public data sets, where each was found, licence and checksum")
 
-    fetch = verbs.add_parser("fetch", help="download what is not at hand into the cache")
+    fetch = verbs.add_parser("fetch", help="download missing data sets into the cache")
     fetch.add_argument("names", nargs="*", metavar="NAME", help=_NAMES_HELP)
-    fetch.add_argument("--force", action="store_true", help="download into the cache even what is at hand")
+    fetch.add_argument("--force", action="store_true", help="download even what is at hand")
 
     prepare = verbs.add_parser("prepare", help="check, split 80/10/10 and write Parquet or JSONL, and catalog.json")
     prepare.add_argument("names", nargs="*", metavar="NAME", help=_NAMES_HELP)
     prepare.add_argument("--out", default=DEFAULT_FOLDER, metavar="DIR", help=f"folder ({DEFAULT_FOLDER})")
     prepare.add_argument("--seed", type=int, default=42, help="seed of the splits (42)")
-    prepare.add_argument("--force", action="store_true", help="make anew even what is up to date")
+    prepare.add_argument("--force", action="store_true", help="remake even what is up to date")
     prepare.add_argument(
         "--data",
         choices=("auto", "real", "synthetic"),
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     )
 
     check = verbs.add_parser(
-        "check", help="read a company's files and say what was understood; exit status 1 on faults"
+        "check", help="read a company's files and print what was understood; exit status 1 on faults"
     )
     check.add_argument("company", metavar="company.yaml")
     check.add_argument("--rejects", metavar="FILE", help="write every row with a fault, and why, as CSV")

@@ -155,7 +155,7 @@ def joined(told: DeparturesFile, ids: pd.Series, start: np.ndarray, everyone: pd
     left_on = np.where(found, told.left_on[place], np.datetime64("NaT", "s"))
     until = np.where(found, told.until[place], others)
     strangers = int(stranger.sum())
-    whose = f"{strangers:,} of them of no customer in the customers' file" if strangers else "all of customers"
+    whose = f"{strangers:,} of them of no customer in the customers' file" if strangers else "all of known customers"
     note = f"{len(stranger):,} ids, {whose}"
     return Leaving(told.cells, told.column, place, left_on, until, told.observed, (note,))
 

@@ -20,13 +20,22 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--bundle", metavar="DIR", help="a bundle, or the folder of a run")
     parser.add_argument("--customer", metavar="FILE.json", help="facts and history of one customer")
-    parser.add_argument("--demo", action="store_true", help="the bundle and the customer that come with the package")
     parser.add_argument(
-        "--budget", type=float, metavar="DOLLARS", help="another campaign budget a customer, if the bundle serves any"
+        "--demo", action="store_true", help="use the bundle and the customer that come with the package"
     )
-    parser.add_argument("--campaign", default="default", metavar="ID", help="which the draw depends on (default)")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        metavar="DOLLARS",
+        help="another campaign budget per customer, if the bundle supports other budgets",
+    )
+    parser.add_argument(
+        "--campaign", default="default", metavar="ID", help="campaign that the draw depends on (default)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of words")
-    parser.add_argument("--template", action="store_true", help="no language model: write by the template")
+    parser.add_argument(
+        "--template", action="store_true", help="write the message from the template, without the language model"
+    )
     parsed = parser.parse_args(list(arguments))
     if parsed.demo:
         from retentionjax import demo

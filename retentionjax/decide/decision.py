@@ -58,13 +58,13 @@ class Decision:
     campaign_id: str
     action: int
     propensity: float
-    """Probability with which the policy draws this very action."""
+    """Probability with which the policy draws this action."""
     propensities: tuple[float, ...]
-    """Propensity of each action; they sum to 1, and what a rule removed has 0."""
+    """Propensity of each action. They sum to 1; an action that a rule removed has 0."""
     monthly_charge: float
     risk: Risk
     customer: Customer
-    """What was known."""
+    """What was known of the customer."""
     explanation: Explanation
     bundle: Bundle
 
@@ -100,8 +100,8 @@ def decide(
 ) -> Decision:
     """The decision about a customer: facts under the schema's names, `customer_id`, optionally `history`.
 
-    The policy is stochastic and the draw a hash of customer, campaign and day: asked again, the answer is the same,
-    and the propensities are true over customers and days.
+    The policy is stochastic. The draw is a hash of customer, campaign and day, so the same question gets the same
+    answer, and the propensities hold across customers and days.
 
     Raises DataError naming `where`, field, value and what is allowed.
     """
@@ -121,8 +121,11 @@ def decide_with(
     campaign_id: str = DEFAULT_CAMPAIGN,
     where: str = "customer",
 ) -> Decision:
-    """Decides as `decide` does, what is known given as such. `multiplier` moves `OfferWorth.net` only; None: the
-    bundle's multiplier. `bundle` is the decider's with other constants, for a what-if."""
+    """Decides like `decide`, from facts and a customer's record that have been read already.
+
+    `multiplier` only changes `OfferWorth.net`; None is the bundle's own. For a what-if, `bundle` is the decider's
+    bundle with other constants.
+    """
     params = None if bundle is None else bundle.params
     bundle = decider.bundle if bundle is None else bundle
     features = decider.facts.records([facts], where=where)
@@ -181,22 +184,25 @@ class TableDecider:
         campaign: str = DEFAULT_CAMPAIGN,
         usual: Sequence[float] | pd.Series | None = None,
     ) -> pd.DataFrame:
-        """Decisions about customers without contacts so far, on this day of the campaign; a DataFrame, or a table of
-        Arrow or Polars.
+        """Decides about customers who have not been contacted in this campaign.
 
-        `usual` is the churn probability that is usual of each (a `churn_probability` of an ordinary day), not a number
-        where it is not known. A customer whose score of today is far above it is in trouble; without it everybody
-        counts as calm, and a policy that waits for trouble contacts nobody.
+        Args:
+            customers: a DataFrame, or a table of Arrow or Polars, with one row per customer and the cells written as in the
+                company's own files.
+            day: of the campaign, from 0. The draw is a hash of customer, campaign and day.
+            usual: each customer's churn probability on an ordinary day (such as an earlier `churn_probability`), NaN
+                where it is unknown. A customer whose risk today is far above it is in trouble. Without it everybody
+                counts as calm, and a policy that waits for trouble contacts nobody.
 
-        Columns, one row a customer in their order: `customer_id`, `contact`, `offer` (name, None to wait),
-        `delay_days`, `propensity` of the action drawn, `churn_probability` within the bundle's window,
-        `accept_probability` of an offer-free contact, `expected_gain` of that contact today over none (money; 0 to
-        wait), and `reasons`, the facts that move the risk most, each with the percentage points that it adds. The draw
-        is a hash of customer, campaign and day.
+        Returns:
+            One row per customer, in the order of `customers`: `customer_id`, `contact`, `offer` (its name, None to
+            wait), `delay_days`, `propensity` of the action drawn, `churn_probability` within the bundle's window,
+            `accept_probability` of a contact without an offer, `expected_gain` of the contact (money, against never
+            contacting; 0 to wait) and `reasons`, the facts that move the risk most, with the percentage points each
+            adds.
 
-        Cells are read as training read them. Warns, as `retentionjax score` does, of categories and charges that
-        training never saw and of a bundle that contacts nobody; and of several rows about one customer. Raises
-        DataError naming row, field, value and what is allowed.
+        Warns of categories and charges that training never saw, of several rows about one customer, and of a bundle
+        that contacts nobody. Raises DataError naming row, field, value and what is allowed.
         """
         customers = customers.to_pandas() if hasattr(customers, "to_pandas") else customers  # of Arrow or Polars
         features = self.decider.facts.frame(customers)
@@ -242,9 +248,10 @@ class TableDecider:
 
 
 def load(folder: str | os.PathLike[str]) -> TableDecider:
-    """The bundle in `folder`, of a run there, or where the pointer of that name points, ready to decide about tables.
+    """Opens a bundle, ready to decide about tables.
 
-    Raises BundleError as `loading.load`.
+    `folder` is a bundle, a finished run, or a pointer to a bundle, on a disk or in a bucket. Every file is verified.
+    Raises BundleError naming the file and the fault.
 
     >>> load("runs/acme").decide(customers)  # doctest: +SKIP
     """

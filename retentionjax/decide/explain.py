@@ -36,7 +36,7 @@ class ActionChance:
 
 @dataclass(frozen=True)
 class Removal:
-    """A rule at work."""
+    """A rule that removed actions."""
 
     rule: str
     actions: tuple[int, ...]

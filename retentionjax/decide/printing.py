@@ -11,6 +11,7 @@ from retentionjax.bundle.manifest import Manifest
 from retentionjax.company.money import money
 from retentionjax.decide.decision import Composed, Decision
 from retentionjax.decide.explain import Reason, delay_words, said
+from retentionjax.shield.brief import CHANNEL_WORDS
 
 SYNTHETIC = "SYNTHETIC DATA: this bundle was made from made-up customers; nothing here is about real ones"
 _SHOWN = 5  # most probable actions listed
@@ -37,13 +38,15 @@ def show(decision: Decision, console: Console | None = None, *, message: Compose
     if why.offers:
         console.print(_offers(decision))
         console.print(
-            f"Gain, in expectation: contact today and never again, against never again a contact "
-            f"(worth {_money(decision, why.never_contact_value)}); exact by the risk chain. Cost: contact and offer. "
+            f"Gain: expected, of one contact today and none later, over no further contact (which is worth "
+            f"{_money(decision, why.never_contact_value)}). Cost: of the contact and the offer. "
             f"{_net(why.multiplier)} {_basis(manifest)}",
             style="dim",
         )
         console.print()
-    console.print(f"Why the risk is {decision.risk.today:.1%} (had one fact no say; these steps do not add up):")
+    console.print(
+        f"Why the risk is {decision.risk.today:.1%} (without each fact, and with it; the steps do not add up):"
+    )
     for reason in why.reasons:
         console.print(f"  {reason_text(reason)}", markup=False)
     console.print()
@@ -54,17 +57,20 @@ def show(decision: Decision, console: Console | None = None, *, message: Compose
 
 def _net(multiplier: float) -> str:
     if not multiplier:
-        return "Net: the gain; the campaign does not want all of its budget, so that the next unit returns nothing."
-    return f"Net: gain less {multiplier:.2f} × cost; so much the next unit of the campaign's budget returns."
+        return "Net: the gain; the campaign does not need all of its budget, so one more unit returns nothing."
+    return (
+        f"Net: gain − {multiplier:.2f} × cost, since one more unit of the campaign's budget returns {multiplier:.2f}."
+    )
 
 
 def _basis(manifest: Manifest) -> str:
     """What the gains rest on."""
     kept = [each for each in manifest.effects if each.name.startswith("hazard_multiplier_")]
-    if not kept:
-        return "How offers keep customers is declared."
+    bases = {each.rests_on for each in kept} or {"declared"}
+    if len(bases) == 1:
+        return f"How well offers keep customers is {bases.pop()}."
     named = ", ".join(f"{each.name.removeprefix('hazard_multiplier_')} {each.rests_on}" for each in kept)
-    return f"How offers keep customers: {named}."
+    return f"How well offers keep customers: {named}."
 
 
 def headline(decision: Decision) -> str:
@@ -79,8 +85,8 @@ def headline(decision: Decision) -> str:
 
 
 def _show_message(message: Composed, console: Console) -> None:
-    author = "the language model" if message.source == "model" else "the template"
-    how = f"{message.brief.channel}, by {author}, passed by shield {message.rules_version}"
+    source = "by the language model" if message.source == "model" else "from the template"
+    how = f"{CHANNEL_WORDS[message.brief.channel]}, {source}, passed by shield {message.rules_version}"
     console.print(f"[bold]Message[/bold] ({how})")
     for line in f"{message.text}\n{message.footer}".rstrip().splitlines():
         console.print(f"  {line}", style="green", markup=False)
@@ -140,7 +146,7 @@ def _facts(decision: Decision) -> list[str]:
             f"Risk of leaving within {risk.window_days} days: {risk.today:.1%}, usually {risk.usual:.1%} ({state})"
         ]
     else:
-        assumed = "no usual score in the history: today's is taken for it, and the risk for calm, which is likelier"
+        assumed = "no usual risk is known, so today's is taken for it and the customer for calm"
         lines = [f"Risk of leaving within {risk.window_days} days: {risk.today:.1%} ({assumed})"]
     if customer.contacts_days_ago:
         lines.append(f"Contacts in this campaign: {', '.join(map(str, customer.contacts_days_ago))} days ago")
@@ -169,4 +175,4 @@ def _chances(decision: Decision) -> str:
     shown = [f"{each.name} {each.propensity:.1%}" for each in ranked[:_SHOWN] if each.propensity >= _SEEN]
     rest = sum(each.propensity for each in ranked[len(shown) :])
     others = f", all others {rest:.1%}" if rest >= _SEEN else ""
-    return f"The policy draws by chance, for this customer and day always the same: {', '.join(shown)}{others}"
+    return f"The policy draws at random, but always the same for this customer and day: {', '.join(shown)}{others}"

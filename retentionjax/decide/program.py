@@ -58,7 +58,7 @@ class Conditions(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """What the program says of B customers."""
+    """The program's decisions about B customers, and what they rest on."""
 
     churn_probability: Float32[Rows, " B"]  # today's score
     accept_probability: Float32[Rows, " B"]

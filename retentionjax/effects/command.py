@@ -32,9 +32,9 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `effects` with `arguments`; raises CompanyError, FilesError or DataError for what the user can mend."""
     parser = argparse.ArgumentParser(prog="retentionjax effects", description=__doc__)
     parser.add_argument("company", metavar="company.yaml")
-    parser.add_argument("--out", metavar="DIR", help="a new folder (runs/NAME/effects)")
+    parser.add_argument("--out", metavar="DIR", help="new folder for the results (runs/NAME/effects)")
     parser.add_argument(
-        "--trial", metavar="FILE", help="CSV of a trial instead of the log: arm,customers,departures,days"
+        "--trial", metavar="FILE", help="CSV of a trial, used instead of the log: arm,customers,departures,days"
     )
     parser.add_argument("--seed", type=int, default=0)
     parsed = parser.parse_args(list(arguments))

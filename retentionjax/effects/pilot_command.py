@@ -49,15 +49,17 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `pilot` with `arguments`; raises CompanyError, FilesError or DataError for what the user can mend."""
     parser = argparse.ArgumentParser(prog="retentionjax pilot", description=__doc__)
     parser.add_argument("company", metavar="company.yaml")
-    parser.add_argument("--customers", type=int, metavar="N", help=f"size of all arms ({_CUSTOMERS}, or all there are)")
+    parser.add_argument(
+        "--customers", type=int, metavar="N", help=f"customers in all arms together ({_CUSTOMERS}, or all there are)"
+    )
     parser.add_argument(
         "--days", type=int, metavar="D", help="days of observation (the longest effect, at least the window)"
     )
     parser.add_argument("--arms", metavar="A,B", help="offers to try, beside none (all of them)")
-    parser.add_argument("--out", metavar="FILE", default="pilot.csv", help="who is assigned to what (pilot.csv)")
+    parser.add_argument("--out", metavar="FILE", default="pilot.csv", help="file for the assignments (pilot.csv)")
     parser.add_argument("--start", metavar="DATE", type=dt.date.fromisoformat, help="day of the assignment (today)")
     parser.add_argument("--bundle", metavar="DIR", help="a bundle whose churn model is used instead of a new one")
-    parser.add_argument("--seed", type=int, default=0, help="also the salt of the draw")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the simulation and salt of the draw (0)")
     parsed = parser.parse_args(list(arguments))
     from retentionjax import storage
     from retentionjax.company import Company
@@ -279,10 +281,10 @@ def sentences(planned: "PilotPlan", people: People, company: "Company") -> list[
     asked = f"that {people.accept:.0%} accept a contact without an offer is {people.accept_rests_on}"
     found = [
         f"{size}, {alone.customers:,} in each of {arms} arms, one contact at most, observed for {planned.days} days.",
-        f"Expected cost: {cash(planned.cost)}: contacts, and what accepted offers cost within these days.",
+        f"Expected cost: {cash(planned.cost)}, for contacts and for accepted offers within these days.",
         *([f"Left out: {'; '.join(people.left_out)}."] if people.left_out else []),
-        "In brackets: 90 % of what is believed before any log, which is ASSUMED.",
-        f"Churn is by a model of the company's file; {asked}.",
+        "In brackets: 90 % intervals of what is believed before any log. These beliefs are ASSUMED.",
+        f"Churn is predicted by a model of the company's file; {asked}.",
         "",
         f"{alone.name}: {_percent(alone.left)} leave.",
     ]
@@ -290,8 +292,8 @@ def sentences(planned: "PilotPlan", people: People, company: "Company") -> list[
         assert arm.effect is not None
         offer = company.offers[arm.name].words(company.currency)
         found.append(
-            f"{arm.name} ({offer}): {_percent(arm.accepted)} accept, {cash(arm.cost)} a customer; departures "
-            f"{_points(arm.effect)} points against {alone.name}. {_sight(arm)}"
+            f"{arm.name} ({offer}): {_percent(arm.accepted)} accept; {cash(arm.cost)} a customer; departures change by "
+            f"{_points(arm.effect)} points. {_sight(arm)}"
         )
     found += ["", _seen(planned)]
     if min(arm.left.median * arm.customers for arm in planned.arms) < _FEWEST:
@@ -299,16 +301,20 @@ def sentences(planned: "PilotPlan", people: People, company: "Company") -> list[
             f"WARNING: fewer than {_FEWEST} departures are expected in an arm; `effects` would keep the prior. Take "
             "more customers, fewer arms (--arms), or more days."
         )
-    found.append("One contact a customer says nothing about fatigue: that stays assumed.")
+    found.append("With one contact per customer the trial says nothing about fatigue, which stays assumed.")
     return found
 
 
 def _seen(planned: "PilotPlan") -> str:
     smallest = planned.arms[1].smallest
-    error = f"{TRIALS_TEXT}; ± {1.96 * planned.power_error:.1%} of simulation"
+    error = f"{TRIALS_TEXT}; ± {1.96 * planned.power_error:.1%} from simulation"
     if smallest is None:
-        return f"Seen with 80 % power ({error}): nothing, not even if nobody left in an arm."
-    return f"Seen with 80 % power ({error}): {smallest * 100:.1f} points fewer departures in an arm, or more."
+        return (
+            f"This trial is too small: not even an arm that nobody leaves would be detected with 80 % power ({error})."
+        )
+    return (
+        f"Smallest effect detected with 80 % power: departures {smallest * 100:.1f} points lower in an arm ({error})."
+    )
 
 
 TRIALS_TEXT = "simulated trials, without adjustment for risk"
@@ -316,13 +322,14 @@ TRIALS_TEXT = "simulated trials, without adjustment for risk"
 
 def _sight(arm: Any) -> str:
     multiplier = (
-        "too few accept for any multiplier of their hazard to be seen"
+        "Too few accept to detect any effect on them with 80 % power"
         if arm.smallest_multiplier is None
-        else f"a hazard of those who accept multiplied by {arm.smallest_multiplier:.2f} or less is seen"
+        else f"Detected with 80 % power if accepting multiplies the hazard by {arm.smallest_multiplier:.2f} or less"
     )
     many = "more than 100 million" if arm.needed is None else f"{arm.needed:,}"
-    believed = f"the effect believed is seen with {arm.power:.0%}, and with 80 % by {many} customers an arm"
-    return f"With 80 % power {multiplier}; {believed}."
+    return (
+        f"{multiplier}. The believed effect is detected with {arm.power:.0%} power; 80 % needs {many} customers an arm."
+    )
 
 
 def _percent(each: "Range") -> str:

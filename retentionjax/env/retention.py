@@ -28,7 +28,7 @@ class Draws(NamedTuple):
 
 
 class Contact(NamedTuple):
-    """What of contact happens today."""
+    """Today's contact, if there is one."""
 
     executed: Bool[Array, ""]
     offer: Int[Array, ""]  # index of the offer made; 0 without a contact

@@ -23,8 +23,10 @@ EFFECTS = (
 
 
 def believing(params: EnvParams, drawn: EnvParams) -> EnvParams:
-    """`params` under doubt: its effects at their means over `drawn`, whose effects' leaves have a leading axis of
-    worlds, and those as its worlds. What is the same in all of them, or has no such axis, stays as `params` has it.
+    """`params` with uncertain effects: the worlds are those of `drawn`, and what is believed is their mean.
+
+    Effects in `drawn` have a leading axis of worlds. One that has none, or is the same in all worlds, stays as it is
+    in `params`.
     """
     found = {}
     for name in EFFECTS:
@@ -41,7 +43,7 @@ def believing(params: EnvParams, drawn: EnvParams) -> EnvParams:
 
 
 def of_world(world: EnvParams, believed: EnvParams) -> EnvParams:
-    """The one world `world`, shown as `believed` has it: its effects as the only row of the worlds."""
+    """The environment in which `world` is the only world, while everybody is shown what `believed` says."""
     rows = {name: jnp.asarray(getattr(world, name))[None] for name in EFFECTS}
     shown = {name: getattr(believed, name) for name in EFFECTS}
     only: EnvParams = world.replace(worlds=rows, **shown)  # type: ignore[attr-defined]
@@ -49,7 +51,7 @@ def of_world(world: EnvParams, believed: EnvParams) -> EnvParams:
 
 
 def rows(params: EnvParams, which: Any) -> EnvParams:
-    """`params` with some of its worlds only, by an index or a slice that keeps the axis; without worlds as it is."""
+    """`params` with only the worlds `which`, an index or slice that keeps the axis; unchanged without worlds."""
     if params.worlds is None:
         return params
     some: EnvParams = params.replace(  # type: ignore[attr-defined]
@@ -64,7 +66,7 @@ def count(params: EnvParams) -> int:
 
 
 def as_believed(params: EnvParams) -> EnvParams:
-    """`params` in the one world that is as believed."""
+    """`params` without uncertainty: the only world is as believed."""
     believed: EnvParams = params.replace(worlds=None)  # type: ignore[attr-defined]
     return believed
 

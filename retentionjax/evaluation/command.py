@@ -25,11 +25,16 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `evaluate` with `arguments`; raises BundleError, DataError or ConfigError for what the user can mend."""
     parser = argparse.ArgumentParser(prog="retentionjax evaluate", description=__doc__)
     parser.add_argument("--bundle", required=True, metavar="DIR")
-    parser.add_argument("--customers", metavar="FILE", help="CSV, Parquet or whatever training reads")
     parser.add_argument(
-        "--budget", type=float, metavar="MONEY", help="another campaign budget a customer, if the bundle serves any"
+        "--customers", metavar="FILE", help="customers to evaluate on: CSV, Parquet or whatever training reads"
     )
-    parser.add_argument("--replicates", type=int, default=16, help="campaigns a customer and policy (16)")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        metavar="MONEY",
+        help="another campaign budget per customer, if the bundle supports other budgets",
+    )
+    parser.add_argument("--replicates", type=int, default=16, help="simulated campaigns per customer and policy (16)")
     parser.add_argument(
         "--optimum-customers", type=int, default=64, help="customers whose exact optimum to find (64; 0: skip it)"
     )

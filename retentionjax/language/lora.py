@@ -35,7 +35,7 @@ class LoraConfig(Checked):
     """Dropout of the adapter's input, where a dropout key is given: in SFT only."""
 
     def wrong(self) -> list[tuple[str, str]]:
-        """No projection, or a dropout of everything."""
+        """Faults: no projection, and a dropout outside [0, 1)."""
         faults = [] if 0 <= self.dropout < 1 else [("dropout", f"{self.dropout:g}; allowed: 0 up to, not including, 1")]
         return faults if self.targets else [*faults, ("targets", "is empty; allowed: projections, such as q_proj")]
 

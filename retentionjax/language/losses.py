@@ -154,7 +154,7 @@ class KLConfig(Checked):
     """β never rises above; it stays where all three are the same."""
 
     def wrong(self) -> list[tuple[str, str]]:
-        """Coefficients out of order."""
+        """Faults: coefficients that are out of order."""
         if self.minimum <= self.initial <= self.maximum:
             return []
         return [("initial", f"{self.initial:g}; allowed: minimum ({self.minimum:g}) to maximum ({self.maximum:g})")]

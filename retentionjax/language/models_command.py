@@ -17,10 +17,10 @@ def main(arguments: Sequence[str]) -> int:
     fetch = verbs.add_parser("fetch", help="download a model into the cache, as a Hugging Face folder")
     fetch.add_argument("name", metavar="NAME", help="a name from `models list`")
     fetch.add_argument("--out", metavar="DIR", help="a folder of your own instead of the cache; the model is DIR/NAME")
-    fetch.add_argument("--force", action="store_true", help="download anew even what is at hand")
+    fetch.add_argument("--force", action="store_true", help="download even what is at hand")
     export = verbs.add_parser("export", help="a tuned model as one Hugging Face folder, its adapter merged in")
     export.add_argument("writer", metavar="WRITER", help="a writer, such as runs/demo/ppo_text/artifacts/writer")
-    export.add_argument("--out", metavar="DIR", required=True, help="folder to write; one that is there is replaced")
+    export.add_argument("--out", metavar="DIR", required=True, help="folder to write; an existing one is replaced")
     parsed = parser.parse_args(list(arguments))
     if parsed.verb == "list":
         return _list()

@@ -32,7 +32,7 @@ class OptimiserConfig(Checked):
     eps: Positive = 1e-8
 
     def wrong(self) -> list[tuple[str, str]]:
-        """Means that take nothing in: Adam divides by 1 − bᵗ."""
+        """Faults: decay rates of 1, which take nothing in; Adam divides by 1 − bᵗ."""
         shares = {"b1": self.b1, "b2": self.b2}
         return [
             (name, f"{share:g}; allowed: 0 up to, not including, 1") for name, share in shares.items() if share == 1

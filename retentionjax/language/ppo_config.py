@@ -29,7 +29,7 @@ class SafetyConfig(Checked):
     violation_clip: Positive = 1.0
 
     def wrong(self) -> list[tuple[str, str]]:
-        """A mean that forgets nothing."""
+        """A fault if the running mean forgets nothing."""
         wrong = f"{self.smoothing:g}; allowed: 0 up to, not including, 1"
         return [] if 0 <= self.smoothing < 1 else [("smoothing", wrong)]
 
@@ -103,7 +103,7 @@ class TextPPOConfig(Checked):
     checkpoint_every: Annotated[int, Within()] = 10
 
     def wrong(self) -> list[tuple[str, str]]:
-        """Sizes that do not divide, and rollouts whose texts cannot be compared as the objective asks."""
+        """Faults: sizes that do not divide, and rollouts whose texts the objective cannot compare."""
         divisors = [name for name in ("copies", "minibatch") if self.batch % max(1, getattr(self, name))]
         faults = [(name, f"{getattr(self, name)}; allowed: a divisor of batch, {self.batch}") for name in divisors]
         copies = {"ppo": self.copies >= 1, "rloo": self.copies >= 2, "dpo": self.copies == 2}

@@ -58,7 +58,7 @@ class RewardConfig(Checked):
     checkpoint_every: Annotated[int, Within()] = 50
 
     def wrong(self) -> list[tuple[str, str]]:
-        """Dropout: dropped inputs make two scores of one text differ, and ties and orders with them."""
+        """A fault if there is dropout: dropped inputs would give one text different scores, and so change the order."""
         wrong = f"{self.lora.dropout:g}; allowed: 0, scores must not be random"
         return [("lora.dropout", wrong)] if self.lora.dropout else []
 

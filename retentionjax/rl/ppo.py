@@ -169,7 +169,10 @@ def _networks(spec: rollout.Specification, config: PPOConfig, key: PRNGKeyArray)
 def train_iterations(
     env: Environment, env_params: Any, config: PPOConfig, state: TrainState, iterations: int, mesh: Mesh | None = None
 ) -> tuple[TrainState, IterationMetrics]:
-    """`iterations` more iterations; metrics stacked along a leading axis. N then N more equal 2N at once."""
+    """Runs `iterations` more iterations; metrics are stacked along a leading axis.
+
+    Running N and then N more gives the same as running 2N at once.
+    """
 
     def iterate(state: TrainState, _: None) -> tuple[TrainState, IterationMetrics]:
         return train_iteration(env, env_params, config, state, mesh)

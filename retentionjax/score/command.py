@@ -23,14 +23,18 @@ def main(arguments: Sequence[str]) -> int:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--bundle", required=True, metavar="DIR", help="the folder that the stage `bundle` wrote")
+    parser.add_argument("--bundle", required=True, metavar="DIR", help="a bundle, a finished run or a pointer")
     parser.add_argument("--customers", required=True, metavar="IN", help="a file, or a folder of them")
-    parser.add_argument("--out", required=True, metavar="DIR", help="a new folder, or that of a killed run")
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="a new folder, or the folder of a killed run to resume"
+    )
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on a cluster (extra ray)")
-    parser.add_argument("--workers", type=int, default=2, help="shards scored at once (2)")
-    parser.add_argument("--rows-per-shard", type=int, default=250_000, metavar="N", help="rows of a part (250000)")
+    parser.add_argument("--workers", type=int, default=2, help="how many shards are scored at once (2)")
+    parser.add_argument(
+        "--rows-per-shard", type=int, default=250_000, metavar="N", help="rows per output file (250000)"
+    )
     parser.add_argument("--campaign", default="default", metavar="ID", help="campaign the draw depends on (default)")
-    parser.add_argument("--day", type=int, default=0, help="day of the campaign, 0-based (0)")
+    parser.add_argument("--day", type=int, default=0, help="day of the campaign, counted from 0 (0)")
     parser.add_argument(
         "--holdout",
         type=float,
@@ -38,12 +42,16 @@ def main(arguments: Sequence[str]) -> int:
         metavar="SHARE",
         help="share of customers left alone and marked, so that the effect on the others can be measured (0)",
     )
-    parser.add_argument("--salt", default="", help="salt of the draw; with that of a service's campaign, as it does")
+    parser.add_argument(
+        "--salt",
+        default="",
+        help="salt of the hold-out's draw; with the salt of a service's campaign it draws the same customers",
+    )
     parser.add_argument(
         "--usual",
         default="",
         metavar="COLUMN",
-        help="column of usual risks: the churn_probability of an ordinary day; empty where it is not known",
+        help="column of usual risks: the churn_probability of an ordinary day; cells are empty where it is unknown",
     )
     parser.add_argument(
         "--on-error",

@@ -26,6 +26,7 @@ from retentionjax.shield.sieve import Guarded
 Channel = Literal["sms", "email", "push"]
 Tone = Literal["warm", "formal", "brief"]
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
+CHANNEL_WORDS: Mapping[str, str] = {"sms": "SMS", "email": "e-mail", "push": "push notification"}
 TONES: tuple[Tone, ...] = get_args(Tone)
 
 ANGLES = ("price", "contract", "support", "unused")

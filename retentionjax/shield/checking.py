@@ -73,12 +73,15 @@ def check(
     book: Phrasebook | None = None,
     despite: Collection[str] = (),
 ) -> Verdict:
-    """Every rule that `text` breaks as a message for `brief`; for e-mail, `text` is the body without the footer.
+    """Checks `text` as a message for `brief` and reports every rule that it breaks.
 
-    Of a text written by a model more is asked: rules of the severity `models` block it. `book` holds what people have
-    approved of the brief's kind; without it nothing is said of `text.phrase`. Rules in doubt that stand in `despite`
-    warn only: two people overruled them for this wording. Raises ConfigError where the rules do not speak the brief's
-    language.
+    Args:
+        text: the message; of an e-mail, the body without the footer.
+        by: who wrote it. Rules of the severity `models` block only what a model wrote.
+        book: phrases that people have approved for messages of this kind; without it `text.phrase` is not checked.
+        despite: rules in doubt that two people overruled for this wording; they only warn.
+
+    Raises ConfigError if the rules do not cover the brief's language.
     """
     rules = rules or load_rules()
     phrasing = rules.phrasing(brief.language)

@@ -113,13 +113,20 @@ def _last_day(ends: str | None) -> dt.date | None:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", help="the message; of an e-mail the body without the footer")
     usual = Voice()
-    parser.add_argument("--company", metavar="company.yaml", help="whose sender, channel, tone, language and offers")
     parser.add_argument(
-        "--offer", default="none", metavar="OFFER", help="none, 10%% or 15 USD, or the company's [none]"
+        "--company", metavar="company.yaml", help="company whose sender, channel, tone, language and offers apply"
     )
-    parser.add_argument("--say", help="the company's words for the offer, as `one month free`")
-    parser.add_argument("--days", type=int, help="how long it runs [the company's; what --say names: once; 30]")
-    parser.add_argument("--ends", metavar="DAY", help="last day to accept, as 2026-12-31")
+    parser.add_argument(
+        "--offer",
+        default="none",
+        metavar="OFFER",
+        help="none, 10%%, 15 USD, or the name of one of the company's offers [none]",
+    )
+    parser.add_argument("--say", help="the company's words for the offer, such as `one month free`")
+    parser.add_argument(
+        "--days", type=int, help="how many days the offer runs [the company's; given once if only --say names it; 30]"
+    )
+    parser.add_argument("--ends", metavar="DAY", help="last day to accept, such as 2026-12-31")
     parser.add_argument("--name", help="the customer's first name")
     parser.add_argument("--fact", action="append", default=[], metavar="KEY=VALUE", help=f"one of {', '.join(FACTS)}")
     parser.add_argument("--channel", choices=CHANNELS, help=f"how it is sent [the company's, or {usual.channels[0]}]")
@@ -131,7 +138,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--by", choices=("person", "model"), default="person", help="who wrote it [person]")
     parser.add_argument("--rules", metavar="FILE", help="a rules.yaml, with its languages beside it")
-    parser.add_argument("--json", action="store_true", help="the verdict as JSON")
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
 
 
 def _check(asked: argparse.Namespace, voice: Voice, book: Callable[[Brief, Rules], Phrasebook]) -> int:

@@ -65,7 +65,8 @@ class Phrasebook:
         """The finding that `text`, a message for `brief`, says what nobody has approved."""
         unknown = self.unknown(mask(brief.unfill(text), brief))
         if unknown is not None:
-            yield Finding(RULE, 0, len(text), f"words that no approved text holds in a row: {unknown!r}")
+            where = " (¶ is where the message begins or ends)" if _EDGE in unknown else ""
+            yield Finding(RULE, 0, len(text), f"no approved text contains these words in a row: {unknown!r}{where}")
 
     def unknown(self, text: str) -> str | None:
         """The first words in a row that no approved text holds; None where there are none."""

@@ -83,8 +83,8 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: Any) -> "ChurnClassifier":
         """Learns from `X`, [rows, features] or a DataFrame, and the class of each row.
 
-        Raises ValueError for what is no table or no two classes, ConfigError for a parameter that is out of range,
-        DataError for a value that is neither a finite number nor text.
+        Raises ValueError if `X` is not a table or `y` does not have two classes, ConfigError for a parameter that is
+        out of range, DataError for a value that is neither a finite number nor text.
         """
         frame = self._frame(X, reset=True)
         label = column_or_1d(y, warn=True)
@@ -137,7 +137,7 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def contributions(self, X: Any) -> Contributions:
-        """What each feature adds to each row's log-odds of the second class (SHAP values)."""
+        """The log-odds that each feature adds to each row's second class (SHAP values)."""
         check_is_fitted(self)
         return self.classifier_.contributions(self._frame(X, reset=False))
 

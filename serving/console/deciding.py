@@ -27,6 +27,7 @@ from serving.console.frame import (
     percent,
     read_form,
     signed_in,
+    words,
 )
 from serving.console.people import Person
 from serving.domain.decisions.controllers import ask_of, recorded
@@ -71,10 +72,10 @@ def sliders(
         *found[:_FACTS],
         Slider(
             "history.baseline_churn_probability", "Usual risk", round(usual, 3), 0.001, 0.999, 0.001,
-            "Where today's is far above it, something has happened",
+            "If today's risk is far above it, something has happened",
         ),
         Slider("history.day", "Days into the campaign", min(decision.day, horizon), 0, horizon, 1, "0: its first day"),
-        Slider("overrides.multiplier", "Multiplier", round(multiplier, 2), 0, 5, 0.05, "Moves the net worth"),
+        Slider("overrides.multiplier", "Multiplier", round(multiplier, 2), 0, 5, 0.05, "Changes an offer's net worth"),
     ]  # fmt: skip
 
 
@@ -93,7 +94,7 @@ async def show_decide(request: Http) -> Response[Any]:
     state, query = request.app.state, request.query_params
     decision_id, example = query.get("decision"), query.get("example")
     if decision_id is not None and not re.search(UUID_PATTERN, decision_id):
-        raise invalid("This is no decision's id.", field_error("decision", decision_id, "a UUID"))
+        raise invalid("This is not the id of a decision.", field_error("decision", decision_id, "a UUID"))
     if decision_id is None and not request.auth.may_decide:
         return Redirect("/console/customers", status_code=303)
     person, shown = Person(), dict[str, Any]()
@@ -166,7 +167,7 @@ async def record_consent(request: Http) -> Response[Any]:
         raise invalid("The channel is unknown.", field_error("channel", channel, ", ".join(CHANNELS)))
     person = people.of_request(fields["person"]) if fields.get("person") else Person(customer)
     await asyncio.to_thread(_grant, request.app.state.ledger, customer, channel, request.auth.caller)
-    done = f"Consent of {customer} by {channel} is recorded. Decide again."
+    done = f"Consent of {customer} for {words(channel)} is recorded. Decide again."
     return await _page(request, person, {}, done=done)
 
 
@@ -242,7 +243,7 @@ async def _shown(request: Http, decision: Decision, person: Person, row: Any) ->
 def waiting(decision: Decision, why: ExplanationOut | None, currency: str) -> str:
     """Why nobody is contacted, in a sentence."""
     if why is None:
-        return "What it was decided by is not kept any more."
+        return "The record of what decided it has been deleted."
     forbidden = [each for each in why.constraints if len(each.actions) == len(why.actions) - 1]
     if forbidden:
         return f"No contact is possible today: {forbidden[0].why.removeprefix('no contact: ')}."
@@ -261,7 +262,7 @@ def waiting(decision: Decision, why: ExplanationOut | None, currency: str) -> st
     )
     if best.net <= 0:
         return f"{drawn}: {worth}, so it would lose {net}."
-    return f"{drawn}, though {worth}, so it would gain {net}: more is expected of a later day, or of other customers."
+    return f"{drawn}, though {worth}, so it would gain {net}: a later day, or other customers, promise more."
 
 
 _CERTAIN = 0.9995
@@ -282,7 +283,7 @@ def unusual(bundle: Bundle, facts: Mapping[str, Any]) -> list[str]:
             value = facts.get(name)
             if column.edges and isinstance(value, int | float) and not column.edges[0] <= value < column.edges[-1]:
                 low, high = (f"{round(edge, 2) + 0.0:.10g}" for edge in (column.edges[0], column.edges[-1]))
-                found[name] = f"{name} is {value:.10g}, and the model of {model} has seen {low} to {high} only."
+                found[name] = f"{name} is {value:.10g}; the model of {model} has only seen {low} to {high}."
     return list(found.values())
 
 

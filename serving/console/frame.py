@@ -22,6 +22,7 @@ from litestar.response import Redirect
 
 from retentionjax.company.money import money as in_words
 from retentionjax.company.money import symbol
+from retentionjax.shield.brief import CHANNEL_WORDS
 from serving.console.sessions import COOKIE, Session, same
 from serving.engine.contract import EngineError
 from serving.fields import NAME_PATTERN
@@ -100,8 +101,8 @@ _SOON = dt.timedelta(minutes=5)
 
 
 def words(name: str) -> str:
-    """account_cap → account cap."""
-    return name.replace("_", " ")
+    """A name as people write it: account_cap → account cap, sms → SMS."""
+    return CHANNEL_WORDS.get(name, name.replace("_", " "))
 
 
 Http = Request[Any, Any, Any]

@@ -81,7 +81,7 @@ def _values(found: LiftOut | None, currency: str) -> dict[str, Any]:
 def between(each: IntervalOut, words: Callable[[float], str]) -> str:
     """An interval, for people."""
     if each.low is None or each.high is None:
-        return "how sure is not known yet"
+        return "not yet bounded by an interval"
     return f"between {words(each.low)} and {words(each.high)}"
 
 

@@ -187,7 +187,7 @@ def _wanted(fields: Mapping[str, str], before: CampaignOut | None, currency: str
     budget = before.budget_micros if before and "budget" in kept else round(_amount(fields, "budget", "Budget") * 1e6)
     used = before.spent_micros + before.reserved_micros if before else 0
     if budget < used:
-        least = f"{money(used / 1e6, currency, cents=True)} or more: so much is spent and reserved already"
+        least = f"{money(used / 1e6, currency, cents=True)} or more, which is already spent or reserved"
         given = money(budget / 1e6, currency, cents=True)
         raise invalid("The budget is too small.", field_error("Budget", given, least))
     changed = {name: text for name, text in fields.items() if text and name not in kept}
@@ -233,7 +233,7 @@ def _question(fields: Mapping[str, str], wanted: CampaignIn, before: CampaignOut
     """What to ask before a campaign ends, and before a budget is saved that is many times what it was for each
     customer; else empty."""
     if fields.get("end"):
-        return "It ends. No decision is made for it any more, until it is given more days."
+        return "It ends. No more decisions are made for it, until it is given more days."
     if wanted.budget_micros is None or wanted.customers_expected is None:
         return ""
     each = wanted.budget_micros / wanted.customers_expected
@@ -250,7 +250,7 @@ def _amount(
     """A number of the form, which the page calls `label`."""
     value = number(fields, name, label, whole=whole)
     if value is None:
-        raise invalid("A number is wanted.", field_error(label, "", "a number"))
+        raise invalid("A number is missing.", field_error(label, "", "a number"))
     if not least <= value <= most:
         raise invalid("A number is out of range.", field_error(label, value, f"{least:,g} to {most:,.0f}"))
     return value
@@ -260,11 +260,27 @@ _MANY_TIMES = 10
 """Growth of the budget of a customer above which the page asks whether it is meant."""
 
 
+FIGURES: Mapping[str, str] = {
+    "churn.cv_auc": "Churn model: AUC",
+    "churn.cv_ece": "Churn model: calibration error",
+    "acceptance.cv_auc": "Acceptance model: AUC",
+    "acceptance.cv_ece": "Acceptance model: calibration error",
+    "policy.spend_ratio": "Spend, as a share of the budget",
+    "policy.violations_masked": "Contacts that broke a rule",
+    "evaluate.uplift_ppo": "Gain per customer over contacting nobody",
+    "evaluate.probability_beats_never": "Probability of such a gain",
+    "evaluate.uplift_greedy": "Gain of the simple greedy rule",
+    "evaluate.paired_ppo_minus_greedy": "Lead over that rule",
+    "evaluate.share_of_attainable_gain": "Share of the attainable gain",
+}
+"""What the page calls the figures of a bundle (`serving.domain.bundles.SHOWN`)."""
+
+
 @get("/bundles", guards=[signed_in("report")])
 async def show_bundles(request: Http) -> Response[str]:
     """Which bundles serve."""
     bundles = describe(request.app.state.engine.lineup).bundles
-    return await full_page(request, "bundles.html", title="Bundles", bundles=bundles)
+    return await full_page(request, "bundles.html", title="Bundles", bundles=bundles, figures=FIGURES)
 
 
 @post("/bundles", guards=[signed_in()], status_code=200)

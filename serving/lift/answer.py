@@ -156,13 +156,13 @@ def _sentence(lift: Lift, study: Study, kept: Difference, count: int) -> str:
         few = next((number for number in most_customers(study) if number < ENOUGH), None)
         if few is not None:
             return (
-                f"This campaign can never tell what would have happened without it: {left} by {day}, {ENOUGH} of each "
-                f"are needed, and one side will have no more than {few} customers. One with more customers, or a "
-                "larger hold-out before they are drawn, can."
+                f"This campaign can never tell what would have happened without it. By {day}, {left}; {ENOUGH} on each "
+                f"side are needed, and one side will have no more than {few} customers. A campaign with more "
+                "customers, or with a larger hold-out from the start, can."
             )
         return (
-            f"It is too early to say what would have happened without the campaign: {left} by {day}; {ENOUGH} of each "
-            f"are needed, {_pace(days_to_enough(lift, study), study)}."
+            f"It is too early to say what would have happened without the campaign. By {day}, {left}; {ENOUGH} on each "
+            f"side are needed, {_pace(days_to_enough(lift, study), study)}."
         )
     in_all = kept.times(count)
     more, least, most = (round(each) for each in (in_all.mean, in_all.low, in_all.high))
@@ -178,17 +178,17 @@ def _sentence(lift: Lift, study: Study, kept: Difference, count: int) -> str:
         )
     guess = f"{more:,} more" if more >= 0 else f"{-more:,} fewer"
     return (
-        f"It cannot be told yet what would have happened without the campaign: of its {count:,} customers, between "
-        f"{-least:,} fewer and {most:,} more would have left by {day} (best guess: {guess})."
+        f"Nobody can say yet what would have happened without the campaign: of its {count:,} customers, between "
+        f"{-least:,} fewer and {most:,} more would have left by {day} (best estimate: {guess})."
     )
 
 
 def _pace(more: float, study: Study) -> str:
     if math.isinf(more):
-        return "at this pace nobody can say when"
+        return "and nobody can say when that will be"
     days, remaining = math.ceil(more), math.floor(study.campaign.horizon_days - study.known_days)
     late = f", and the campaign ends in {remaining}" if 0 <= remaining < days else ""
-    return f"some {days} more days at this pace{late}"
+    return f"which takes some {days} more days at this pace{late}"
 
 
 def _rests_on(lift: Lift, study: Study, currency: str) -> tuple[str, ...]:
@@ -196,45 +196,45 @@ def _rests_on(lift: Lift, study: Study, currency: str) -> tuple[str, ...]:
     found = []
     if drawn.p < SOUND:
         found.append(
-            f"BROKEN: {drawn.seen:.1%} are held out where chance was told to hold out {drawn.expected:.1%}. The two "
-            "sides are not alike, and no figure here holds until it is known why."
+            f"BROKEN: {drawn.seen:.1%} are held out instead of {drawn.expected:.1%}, more than chance explains. The "
+            "two sides are not alike, and no figure here can be trusted until you know why."
         )
     else:
         found.append(
             f"Chance alone decided who is held out: {drawn.seen:.1%} of those drawn, where {drawn.expected:.1%} were "
-            "to be; chance explains the difference."
+            "planned. Chance explains the difference."
         )
     found.append(
-        "Customers kept and money are adjusted for risk and charge as they were at the draw: by chance one side may "
-        "have been more at risk. So they differ from what the plain shares of those who left would say."
+        "Customers kept and money are adjusted for risk and charge at the time of the draw, since by chance one side "
+        "may have been more at risk. So they can differ from the plain shares of those who left."
     )
     if heard.p < SOUND <= drawn.p:
         found.append(
-            f"BROKEN: of those of whom anything is known {heard.seen:.1%} are held out, not {heard.expected:.1%}. One "
-            "side is heard of less; report of everybody who stayed and who left, contacted or not."
+            f"BROKEN: of the customers reported, {heard.seen:.1%} are held out, not {heard.expected:.1%}. One side is "
+            "reported less often; report for everybody who stayed and who left, contacted or not."
         )
     if study.purged_contacts:
         found.append(
-            f"BROKEN: {study.purged_contacts:,} contacts were deleted past the retention period. What they cost and "
-            "what was promised of them is in no figure here; measure a campaign before its contacts are deleted."
+            f"BROKEN: {study.purged_contacts:,} contacts were deleted after the retention period. Their cost and their "
+            "predicted effect are in no figure here; measure a campaign before its contacts are deleted."
         )
     if silent := sum(lift.unknown):
         found.append(
-            f"{silent:,} customers, {lift.unknown[1]:,} of them held out, of whom nobody said whether they stayed, are "
-            "left out, as if they were like the others."
+            f"{silent:,} customers, {lift.unknown[1]:,} of them held out, are left out, as if they were like the "
+            "others: nobody reported whether they stayed."
         )
     if study.reports_revenue:
         found.append(
-            f"Revenue is what customers were reported to have paid, {study.payers[0]:,} of {study.payers[1]:,}, with "
-            "discounts off already; spend is contacts alone, and what an offer costs elsewhere is not in it."
+            f"Revenue is what customers were reported to have paid, {study.payers[0]:,} of {study.payers[1]:,}, after "
+            "discounts. Spend is the contacts alone; what an offer costs elsewhere is not included."
         )
     else:
         found.append(
-            f"{_too_few(study)}: revenue is each customer's charge for the days she was there. Spend is contacts, and "
-            "each accepted offer in full."
+            f"{_too_few(study)}, so revenue is each customer's charge for the days before leaving. Spend is "
+            "contacts, and each accepted offer in full."
         )
-    found.append(f"What customers pay after that day is not counted. Money is in {currency}.")
-    found.append("Intervals hold with 95 % however often one looks, for many customers; each figure has its own.")
+    found.append(f"What customers pay after that date is not counted. Money is in {currency}.")
+    found.append("Each figure has its own 95 % interval, which holds for many customers however often you look.")
     return tuple(found)
 
 
@@ -242,7 +242,7 @@ def _too_few(study: Study) -> str:
     paid, known = study.payers
     if not paid:
         return "Nobody reported revenue"
-    return f"Payments are reported of {paid:,} of {known:,} customers, too few to stand for all"
+    return f"Payments are reported for {paid:,} of {known:,} customers, too few to represent all"
 
 
 def _needed(lift: Lift, study: Study, kept: Difference, predicted: float | None) -> NeededOut:
@@ -306,17 +306,19 @@ def sentences(found: LiftOut, currency: str = "USD") -> list[str]:
             f"Left: {shares[0]} held out, {shares[1]} of the campaign's customers.",
             f"{_standing(found)}: {points(found.kept)}; {cash(found.dollars)} a customer.",
             f"In all: {cash(found.dollars_in_all)}.",
-            f"Spent: {money(found.spend.mean, currency)} a customer, adjusted alike"
-            + (f"; each brought {found.return_on_spend:.2f} in revenue, the spend not taken off." if gross else "."),
+            f"Spent: {money(found.spend.mean, currency)} a customer, adjusted in the same way"
+            + (f"; each unit brought {found.return_on_spend:.2f} in revenue, before spend." if gross else "."),
         ]
         if found.believed_kept is not None:
-            said.append(f"Believed, by the bundle's effects: {found.believed_kept * 100:+.2f} of 100 customers kept.")
+            said.append(f"Predicted from the bundle's effects: {found.believed_kept * 100:+.2f} of 100 customers kept.")
         if not found.is_measured and found.needed and found.needed.times and found.needed.times > 1:
-            said.append(f"Some {found.needed.times:.1f} times as many customers and departures would tell.")
+            said.append(
+                f"About {found.needed.times:.1f} times as many customers and departures would be needed to tell."
+            )
     said += [f"- {each}" for each in found.rests_on]
     said += [
         f"Pilot, {arm.arm} against left alone: {points(arm.kept)}"
-        + ("" if arm.believed_kept is None else f", believed {arm.believed_kept * 100:+.2f}")
+        + ("" if arm.believed_kept is None else f", predicted {arm.believed_kept * 100:+.2f}")
         for arm in found.pilot
     ]
     said += [f"By day {week.day:g}: {points(week.kept)}; {cash(week.dollars)} a customer" for week in found.weeks]
@@ -327,7 +329,7 @@ def _standing(found: LiftOut) -> str:
     """What the figures are: measured, not told apart from no effect, or a guess that nothing bounds yet."""
     if found.is_measured:
         return "Measured"
-    return "Not measured yet, the guess so far" if found.kept and found.kept.low is None else "Not told apart from none"
+    return "Not measured yet, estimate so far" if found.kept and found.kept.low is None else "Cannot be told from none"
 
 
 def _between(each: IntervalOut, words: Callable[[float], str]) -> str:

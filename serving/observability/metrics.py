@@ -39,7 +39,7 @@ class _Campaigns(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Three gauges, a series for each campaign, and one for each state of its money."""
         dollars = _family("campaign_dollars", "A campaign's money by its state", "campaign", "state")
-        multiplier = _family("campaign_multiplier", "What a unit of budget is worth elsewhere", "campaign")
+        multiplier = _family("campaign_multiplier", "What one more unit of budget is worth", "campaign")
         throttle = _family("campaign_throttle", "Share of contacts that pacing lets pass", "campaign")
         for name, found in self.shown.items():
             for state, amount in found.dollars.items():
@@ -70,21 +70,25 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._decisions = self._counter("decisions", "Decisions made, by action and by why", "slot", "action", "reason")
+        self._decisions = self._counter(
+            "decisions", "Decisions made, by action and by reason", "slot", "action", "reason"
+        )
         self._prevented = self._counter(
             "violations_prevented", "Decisions in which a rule removed an action the policy could have drawn", "rule"
         )
         self._blocks = self._counter("shield_blocks", "Texts that the shield refused, by rule", "rule")
-        self._degradations = self._counter("degradations", "Answers that were less than asked for, by what", "kind")
+        self._degradations = self._counter(
+            "degradations", "Answers that fell short of what was asked, by what was lacking", "kind"
+        )
         self._refusals = self._counter("refusals", "Requests answered with a problem, by its type", "type")
         self._outcomes = self._counter(
             "outcomes", "Outcomes reported, by what the ledger made of them", "kind", "status"
         )
         self._rollbacks = self._counter(
-            "canary_rollbacks", "Canaries taken back, by the limit that was passed", "limit"
+            "canary_rollbacks", "Canaries taken back, by the limit that was exceeded", "limit"
         )
         self._follow_failures = self._counter(
-            "follow_failures", "Looks at which bundles are to serve that failed, by the kind of error", "error"
+            "follow_failures", "Failed checks of which bundles are to serve, by kind of error", "error"
         )
         self._restarts = self._counter(
             "engine_restarts", "Times the engine's process ended by itself, by its exit code", "exit_code"
@@ -92,7 +96,7 @@ class Metrics:
         self._housekeeping_failures = self._counter(
             "housekeeping_failures", "Rounds of housekeeping that failed, by part and kind of error", "part", "error"
         )
-        self._queue = self._gauge("queue_depth", "Waiting now", "queue")
+        self._queue = self._gauge("queue_depth", "Decisions waiting now", "queue")
         self._batch = self._histogram("batch_rows", "Decisions in a micro-batch", _ROWS)
         self._stages = self._histogram(
             "stage_seconds", "Time of a stage of a micro-batch, or of a message", _SECONDS, "stage"

@@ -54,8 +54,8 @@ def test_check_says_what_was_understood(tmp_path: Path, capsys: pytest.CaptureFi
     for line in (
         "acme: 40 customers from ",
         "known whether they left: 40; not known yet, to decide about: 0",
-        "left within 30 days: 25.00%, which is 25.00% in 30 days",
-        "5 %, half and 95 % of customers pay at most $22.45, $40, $57.55; from $20.50 to $59.50",
+        "left within 30 days: 25.00%\n",
+        "charge of 30 days: $40 in the middle, $22.45 to $57.55 for 90 % of customers, $20.50 to $59.50 for all",
         "categorical plan: basic, plus, pro",
         "offer ten: 10 % off for 30 days; accepted, it costs at most $6.45",
         "contacts: 40 assignments from ",

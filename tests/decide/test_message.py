@@ -158,7 +158,7 @@ def test_the_command_prints_the_message_and_why_the_model_s_was_refused(
     arguments = ["decide", "--bundle", str(writing.folder), "--customer", str(path)]
     assert cli.main(arguments) == 0
     shown = capsys.readouterr().out
-    assert "Message (push, by the template, passed by shield" in shown
+    assert "Message (push notification, from the template, passed by shield" in shown
     assert "The language model's text was refused (" in shown
     assert cli.main([*arguments, "--json"]) == 0
     message = json.loads(capsys.readouterr().out)["message"]

@@ -72,6 +72,7 @@ def test_the_report_is_a_page_of_its_own(tmp_path: Path, capsys: pytest.CaptureF
     out = tmp_path / "page.html"
     assert cli.main(["report", "--demo", "--out", str(out)]) == 0
     assert f"{out}: the report of the demonstration's run" in capsys.readouterr().out
+    assert "--runs" not in out.read_text(encoding="utf-8")  # a folder of whoever made it is nothing to its reader
     page = out.read_text(encoding="utf-8")
     assert "SYNTHETIC" not in page
     assert "Of what can be gained" in page or "attainable" in page

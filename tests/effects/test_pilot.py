@@ -152,7 +152,7 @@ def test_the_command_plans_prints_and_writes_what_company_yaml_reads(
     assert pilot_command.main([*arguments, "--days", "30"]) == 0
     said = capsys.readouterr().out
     assert "150 of " in said
-    assert "which is ASSUMED" in said
+    assert "beliefs are ASSUMED" in said
     assert "€" in said
     with out.open() as file:
         rows = list(csv.DictReader(file))

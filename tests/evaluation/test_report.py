@@ -87,6 +87,12 @@ def test_the_command_writes_one_file_that_needs_no_other_and_the_same_run_gives_
     assert text == rendered(run, played)
 
 
+def test_a_command_in_a_sentence_is_code_and_everything_else_stays_text():
+    assert page._coded("run `retentionjax pilot <it>` <b>") == (
+        "run <code>retentionjax pilot &lt;it&gt;</code> &lt;b&gt;"
+    )
+
+
 def lift_line(**changed: object) -> str:
     """A line of `retentionjax lift --json`; the service's own are read in tests/serving/ledger/test_lifting.py."""
     kept, dollars = {"mean": 0.021, "low": 0.004, "high": 0.038}, {"mean": 1.25, "low": -0.5, "high": 3.0}
@@ -115,7 +121,7 @@ def test_what_was_measured_stands_beside_what_was_promised(run, tmp_path, capsys
 
 
 @pytest.mark.parametrize(
-    ("low", "heading", "caption"), [(0.004, "measured", "Measured"), (None, "guess so far", "A guess")]
+    ("low", "heading", "caption"), [(0.004, "measured", "Measured"), (None, "estimate so far", "An estimate")]
 )
 def test_nothing_is_called_measured_before_there_is_an_interval(low, heading, caption):
     kept = {"mean": 0.021, "low": low, "high": low and 0.038}
@@ -124,7 +130,7 @@ def test_nothing_is_called_measured_before_there_is_an_interval(low, heading, ca
         for each in trust.measured([json.loads(lift_line(kept=kept))]).blocks
         if isinstance(each, content.FigureTable)
     )
-    assert table.header == ("figure", heading, "promised")
+    assert table.header == ("figure", heading, "predicted")
     assert table.caption.startswith(caption)
 
 

@@ -163,7 +163,7 @@ def test_a_bundle_that_waits_says_why_wherever_it_speaks(
         assert (
             "figures of value, spend and contacts are those of the learned policy, which is not in it" in text.lower()
         )
-    assert "How offers keep customers: ten assumed, five estimated." in texts["decide"]
+    assert "How well offers keep customers: ten assumed, five estimated." in texts["decide"]
     assert "| `hazard_multiplier_ten` | 0.75 | 0.45 to 1.1 | assumed |" in texts["card"]
     assert "| `hazard_multiplier_five` | 0.8 | 0.7 to 0.9 | estimated |" in texts["card"]
     assert "| `contact_effect` | 0 | 0 to 0 | declared |" in texts["card"]

@@ -29,7 +29,7 @@ def test_what_a_model_may_not_say_is_told_of_a_persons_text(capsys: pytest.Captu
         assert cli.main(["messages", "check", GOOD, "--offer", "10%", "--name", "Ana", "--by", by]) == status
         told = capsys.readouterr().out
         assert f"{severity}  text.phrase          'Northwind: Hi Ana, enjoy 10% off for 30 days" in told
-        assert "words that no approved text holds in a row: '{name} , enjoy 10% off for'" in told
+        assert "no approved text contains these words in a row: '{name} , enjoy 10% off for'" in told
 
 
 def test_each_rule_that_is_broken_is_told_with_its_words(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,9 +26,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--log", required=True, metavar="TABLE.parquet")
     parser.add_argument("--bundle", required=True, metavar="DIR")
     parser.add_argument("--per", choices=("episode", "decision"), default="episode")
-    parser.add_argument("--minimum-effective", type=float, default=50.0, help="refuse below this sample size (50)")
+    parser.add_argument(
+        "--minimum-effective", type=float, default=50.0, help="smallest effective sample size that gives an answer (50)"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", metavar="FILE", help="write the report here as well")
+    parser.add_argument("--json", metavar="FILE", help="also write the report to this file")
     parsed = parser.parse_args(list(arguments))
     from retentionjax import storage
     from retentionjax.bundle.loading import load

@@ -15,8 +15,8 @@ def main(arguments: Sequence[str]) -> int:
     )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--run", metavar="DIR", help="folder of a run, such as runs/demo")
-    which.add_argument("--demo", action="store_true", help="the page of the run behind the demonstration")
-    parser.add_argument("--lift", metavar="FILE", help="what `retentionjax lift --json` wrote: adds what was measured")
+    which.add_argument("--demo", action="store_true", help="the report of the run behind the demonstration")
+    parser.add_argument("--lift", metavar="FILE", help="output of `retentionjax lift --json`: adds the measured lift")
     parser.add_argument("--out", metavar="FILE", help=f"the page; DIR/{NAME} by default, {DEMO} with --demo")
     parsed = parser.parse_args(list(arguments))
     if parsed.demo and parsed.lift:

@@ -47,7 +47,7 @@ _MEASURES = {
 def provenance(run: FinishedRun) -> Section:
     """`data`: each set with its source, licence and hash."""
     stage = run.get("data")
-    lead = "Where every number starts. A hash that differs is another file."
+    lead = "Where every number comes from. A different hash means a different file."
     if stage is None:
         return Section("data", "Data", lead, (Missing("the data sets", "python -m experiments.data"),))
     sets: Mapping[str, Any] = stage.json("catalog.json")["sets"]
@@ -74,8 +74,8 @@ def provenance(run: FinishedRun) -> Section:
 def calibration(run: FinishedRun) -> Section:
     """`calibration`: reliability of both models, and their measures."""
     lead = (
-        "Money is computed from probabilities, so they must mean what they say: of customers said to leave with 30 %, "
-        "30 in 100 should. Every prediction here was made by a model that had not seen the customer."
+        "Money is computed from probabilities, so they must mean what they say: of 100 customers with "
+        "a risk of 30 %, 30 should leave. Every prediction here was made by a model that had not seen the customer."
     )
     drawn: list[Picture] = []
     blocks: list[Block] = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 import retentionjax
 from retentionjax import storage
@@ -65,6 +65,7 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
+    environment.filters["coded"] = _coded
     style = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
     page = environment.get_template("page.html.j2").render(
         report=report,
@@ -74,6 +75,11 @@ def render(report: Report) -> str:
         made_by=_origin(report.run),
     )
     return _in_currency(page, "USD" if report.run.company is None else report.run.company.currency)
+
+
+def _coded(text: str) -> Markup:
+    """The text, escaped, with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S704 - escaped here
 
 
 def _in_currency(page: str, currency: str) -> str:

@@ -353,10 +353,10 @@ def _figures(campaign: Campaign) -> FigureTable:
         for arm in campaign.get("pilot", ())
     ]
     known = campaign["kept"]["low"] is not None
-    heading = "measured" if known else "guess so far"
-    standing = "Measured [95 %, however often one looks]" if known else "A guess that nothing bounds yet"
-    caption = f"{standing}, beside what the bundle's effects promised"
-    return FigureTable(caption, ("figure", heading, "promised"), tuple(rows))
+    heading = "measured" if known else "estimate so far"
+    standing = "Measured [95 %, however often you look]" if known else "An estimate without an interval yet"
+    caption = f"{standing}, beside what the bundle's effects predicted"
+    return FigureTable(caption, ("figure", heading, "predicted"), tuple(rows))
 
 
 def _over_time(name: str, weeks: Sequence[Mapping[str, Any]]) -> Picture:

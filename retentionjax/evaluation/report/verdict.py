@@ -118,17 +118,17 @@ def _tiles(run: FinishedRun, figures: _Figures) -> tuple[Tile, ...]:
 
     tiles = [
         Tile(
-            f"gained per {_PER:,} customers, spend already paid",
+            f"gained per {_PER:,} customers, net of spend",
             thousand(figures.uplift["mean"], sign=True),
             between(figures.uplift),
         ),
         Tile(
             f"spent per {_PER:,} customers",
             thousand(figures.spend),
-            f"each unit spent returns {number(figures.roi, 2)} beyond itself" if figures.roi is not None else "",
+            f"each unit spent earns {number(figures.roi, 2)} on top of itself" if figures.roi is not None else "",
         ),
         Tile(
-            f"more than the best rule, “{word(figures.best)}”",
+            f"compared with the best rule, “{word(figures.best)}”",
             thousand(figures.lead["mean"], sign=True),
             between(figures.lead),
         ),
@@ -139,7 +139,9 @@ def _tiles(run: FinishedRun, figures: _Figures) -> tuple[Tile, ...]:
         how = f"over {doubt} draws of what offers may do" if doubt > 1 else "if offers do what is declared"
         tiles.append(Tile("chance to gain more than contacting nobody", percent(chance), how))
     if (share := evaluate.get("share_of_attainable_gain")) is not None:
-        tiles.append(Tile("of what any policy could gain", percent(share), "against the exact optimum of the model"))
+        tiles.append(
+            Tile("of the most that any policy could gain", percent(share), "against the exact optimum of the model")
+        )
     return tuple(tiles)
 
 
@@ -156,7 +158,7 @@ def _whom(played: Played) -> str:
 
 
 _CAVEAT = (
-    "Charges, churn risks and acceptance rates come from the data named below, and every figure is of customers that "
-    "no model was trained on. How an accepted offer changes churn is listed at the end, each number with what it rests "
-    "on: what is declared or assumed there, no public data set can settle: only a randomised pilot can."
+    "Charges, churn risks and acceptance rates come from the data named below, and every figure is about customers "
+    "that no model was trained on. How an accepted offer changes churn is listed at the end, with the basis of each "
+    "number. No public data set can settle what is declared or assumed there: only a randomised pilot can."
 )

@@ -63,24 +63,25 @@ _WHY = {
 async def explained(state: Any, caller: Caller, decision: Decision, row: Any) -> ExplanationOut:
     """What `explain` says of a decision just made, whose `row` was recorded.
 
-    Where there is no room or time for it, what the record alone says: the decision is made and is not held back.
+    Where there is no room or time for it, it says what the record tells: the decision is made and is not held back.
     """
     served = state.engine.served(row.bundle_id)
     try:
         return await state.side_work.run(caller, lambda _: explain(decision, row.propensities, row.basis, served))
     except Problem:
-        return explain(decision, row.propensities, row.basis, None, missing=NO_TIME)
+        return explain(decision, row.propensities, row.basis, served, in_time=False)
 
 
 def explain(
-    decision: Decision, propensities: bytes, basis: bytes, served: Served | None, *, missing: str = NOT_SERVING
+    decision: Decision, propensities: bytes, basis: bytes, served: Served | None, *, in_time: bool = True
 ) -> ExplanationOut:
-    """`propensities` f32[actions] and `basis` as recorded; `served` decided, or None and why: `missing`.
+    """Explains a decision from `propensities` f32[actions] and `basis` as recorded, and from the bundle that decided.
 
-    What was recorded stands; what each offer is worth and which facts matter is found anew, by the same program.
+    What was recorded stands. What each offer is worth and which facts matter is computed again by the same program,
+    unless there is no time (`in_time`) or the bundle no longer serves (`served` is None).
     """
     made_from = msgspec.json.decode(basis, type=Basis)
-    again = None if served is None else of_simulated(_again(decision, made_from, served))
+    again = None if served is None or not in_time else of_simulated(_again(decision, made_from, served))
     why = {} if again is None else {each.rule: each.why for each in again.constraints}
     removed = {each.rule: each.actions for each in decision.rules}
     chances = action_chances(np.frombuffer(propensities, "<f4"), removed, None if served is None else served.bundle)
@@ -94,7 +95,7 @@ def explain(
         multiplier=made_from.price if again is None else again.multiplier,
         reasons=() if again is None else again.reasons,
         pacing=PacingOut(made_from.throttle, made_from.price, made_from.exploration, made_from.switch),
-        incomplete=() if served is not None else (missing,),
+        incomplete=(NOT_SERVING,) if served is None else () if in_time else (NO_TIME,),
     )
 
 

@@ -95,7 +95,7 @@ def test_trying_writes_nothing(chromium: Any, own: Running) -> None:
     with own.ledger.read() as view:
         before = len(view.recent(1000))
     decide(page, own, "try")
-    assert "tried, nothing written" in page.inner_text(".tags")
+    assert "trial only, nothing recorded" in page.inner_text(".tags")
     with own.ledger.read() as view:
         assert len(view.recent(1000)) == before
 

@@ -279,7 +279,7 @@ def test_recording_consent_keeps_the_form_and_is_among_the_changes(own: Running)
     tried = send(own, "decide", customer_id="new-1", first_name="Dana", how="try", **facts).text
     person = html.unescape(tried.partition('name="person" value="')[2].partition('"')[0])
     page = send(own, "consent", customer_id="new-1", channel="sms", person=person)
-    assert "Consent of new-1 by sms is recorded. Decide again." in text(page)
+    assert "Consent of new-1 for SMS is recorded. Decide again." in text(page)
     for name in ('name="customer_id" maxlength="128" value="new-1"', 'value="Dana"', 'name="fact.bill"'):
         assert name in page.text
     assert 'value="70.123456789"' in page.text
@@ -333,7 +333,7 @@ def test_numbers_that_the_models_have_never_seen_are_warned_of_where_the_bundle_
     assert unusual(shipped, sane) == []
     found = unusual(shipped, {**sane, "tenure": -5, "age": 1234567.0})
     assert [each.partition(",")[0] for each in found] == ["tenure is -5", "age is 1234567"]
-    assert "has seen 0 to 72 only" in found[0]
+    assert "has only seen 0 to 72" in found[0]
 
 
 # --- customers -------------------------------------------------------------------------------------------------------
@@ -345,7 +345,7 @@ def test_a_customer_is_found_with_her_decisions_and_what_came_of_them(own: Runni
         client.post("/v1/outcomes", json={"outcomes": [{"decision_id": contact["decision_id"], "kind": "accepted"}]})
     page = get(own, f"/console/customers?customer={contact['customer_id']}", "report")
     assert f"/console/decide?decision={contact['decision_id']}" in page.text
-    for said in ("accepted", "the policy decides", "Consent by sms granted"):
+    for said in ("accepted", "the policy decides", "Consent for SMS granted"):
         assert said in text(page)
     unknown = get(own, "/console/customers?customer=<b>nobody", "report")
     assert unknown.status_code == 404

@@ -44,7 +44,8 @@ def test_the_answer_comes_first_and_every_figure_has_its_sides(campaign: Running
     with campaign.client("report") as client:
         found = client.get("/v1/campaigns/proof/lift").json()
         assert client.get("/v1/campaigns/nowhere/lift").status_code == 404
-    assert found["answer"].startswith("It is too early to say what would have happened without the campaign: 0 of")
+    assert found["answer"].startswith("It is too early to say what would have happened without the campaign. By ")
+    assert ", 0 of the campaign's customers and " in found["answer"]
     assert found["left"]["campaign"] == 0
     assert found["customers"]["campaign"] + found["customers"]["held_out"] == len(NAMES)
     assert found["kept"]["mean"] == pytest.approx(found["left"]["held_out"] / found["customers"]["held_out"], abs=0.05)

@@ -407,7 +407,12 @@ def test_a_decision_is_not_held_back_by_its_explanation(service: Running, monkey
     with service.client("decide") as client:
         answer = client.post("/v1/decisions", json={"customer_id": "why", "facts": FACTS, "explain": True})
         assert answer.status_code == 200
-        assert answer.json()["explanation"]["incomplete"] == ["no_time"]
+        explanation = answer.json()["explanation"]
+        assert explanation["incomplete"] == ["no_time"]
+        assert explanation["reasons"] == explanation["offers"] == []
+        names = [each["name"] for each in explanation["actions"]]
+        assert names[0] == "wait"
+        assert all(name.endswith(("today", "tomorrow", "days")) for name in names[1:])
         asked = client.get(f"/v1/decisions/{answer.json()['decision_id']}/explanation")
         assert asked.status_code == 503
 

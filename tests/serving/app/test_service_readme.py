@@ -105,7 +105,7 @@ def _leads_to_a_decision(ask: str, create: str, folder: Path, environment: dict[
 
 def _key_when_ready(out: Path, process: "subprocess.Popen[bytes]") -> str:
     until = time.monotonic() + 240
-    while "RetentionJax decides at" not in out.read_text():
+    while "RetentionJax is ready at" not in out.read_text():
         assert process.poll() is None, out.read_text()
         assert time.monotonic() < until, out.read_text()
         time.sleep(0.2)

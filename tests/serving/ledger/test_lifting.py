@@ -91,7 +91,7 @@ def test_dollars_are_charges_less_contacts_and_accepted_offers(ledger: Ledger, c
     assert found.dollars is not None
     assert found.dollars.mean == pytest.approx(-spent, rel=0.05)  # nobody left: it brought nothing
     assert found.answer.startswith("It is too early")
-    assert "20 of each are needed" in found.answer
+    assert "20 on each side are needed" in found.answer
     assert not found.is_measured
 
 
@@ -130,7 +130,7 @@ def test_a_few_payments_do_not_make_the_others_pay_nothing(
     assert (found.revenue, found.dollars) == (before.revenue, before.dollars)
     assert before.dollars is not None
     assert before.dollars.mean > 0
-    said = f"Payments are reported of {len(told)} of {len(arms)} customers" if told else "Nobody reported revenue"
+    said = f"Payments are reported for {len(told)} of {len(arms)} customers" if told else "Nobody reported revenue"
     assert any(each.startswith(said) for each in found.rests_on)
 
 
@@ -147,7 +147,7 @@ def test_who_is_not_heard_of_is_left_out_and_counted_and_one_sided_silence_is_ca
     assert not found.heard_of.is_sound
     assert found.drawn is not None
     assert found.drawn.is_sound
-    assert any(each.startswith("BROKEN: of those of whom anything is known") for each in found.rests_on)
+    assert any(each.startswith("BROKEN: of the customers reported") for each in found.rests_on)
 
 
 def test_nothing_is_said_where_nobody_was_heard_of_or_held_out(ledger: Ledger, clock: FrozenClock) -> None:
@@ -191,7 +191,7 @@ def test_a_guess_is_not_called_measured(ledger: Ledger, clock: FrozenClock) -> N
     said = "\n".join(sentences(found))
     assert not found.is_measured
     assert "Measured" not in said
-    assert "Not measured yet, the guess so far: " in said
+    assert "Not measured yet, estimate so far: " in said
     assert any("adjusted for risk and charge" in each for each in found.rests_on)
 
 
