@@ -86,7 +86,7 @@ def demo_training() -> TextPPOConfig:
         # Of an unfinished text the reward model's reading is a guess several times as wide as what texts earn, and six
         # rollouts do not correct it: as a baseline it would drown what they teach.
         value_head="zeros",
-        # With twice this rate and three times this target so few texts do harm: PPO's then lost to the fine-tuned model's.
+        # Twice this rate and three times this target made the texts worse than the fine-tuned model's.
         optimiser=OptimiserConfig(learning_rate=1e-4, schedule="linear", final_share=0.25, eps=1e-5),
         kl=KLConfig(initial=0.15, target=2.0, horizon=512),
         reward_weight=1.5,

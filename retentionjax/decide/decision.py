@@ -187,8 +187,8 @@ class TableDecider:
         """Decides about customers who have not been contacted in this campaign.
 
         Args:
-            customers: a DataFrame, or a table of Arrow or Polars, with one row per customer and the cells written as in the
-                company's own files.
+            customers: a DataFrame, or a table of Arrow or Polars: one row per customer, with the cells written as in
+                the company's own files.
             day: of the campaign, from 0. The draw is a hash of customer, campaign and day.
             usual: each customer's churn probability on an ordinary day (such as an earlier `churn_probability`), NaN
                 where it is unknown. A customer whose risk today is far above it is in trouble. Without it everybody
