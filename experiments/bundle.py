@@ -242,15 +242,10 @@ def examples(context: Context, bundle: Bundle) -> dict[str, dict[str, Any]]:
     held_out, decider = HeldOut.read(context), Decider(bundle, sizes=(1,))
     in_trouble = [troubled(held_out.at(share, bundle), decider) for share in np.linspace(0.67, 0.99, CANDIDATES)]
     ordinary, contacted = held_out.at(0.50, bundle), held_out.at(0.75, bundle)
-    recent = {
-        "day": day_of(20, bundle),
-        "contacts_days_ago": [min(3, day_of(20, bundle))],
-        "account_used": float(bundle.params.contact_cost),
-    }
     chosen = {
         "high_risk_elevated": min(in_trouble, key=lambda customer: decide(decider, customer).propensities[WAIT]),
         "ordinary": {**ordinary, HISTORY: {"day": day_of(10, bundle)}},
-        "recently_contacted": {**contacted, HISTORY: recent},
+        "recently_contacted": {**contacted, HISTORY: recently_contacted(bundle)},
     }
     names = dict(zip(chosen, MADE_UP_NAMES, strict=True))
     return {name: {**customer, RECIPIENT: {"first_name": names[name]}} for name, customer in chosen.items()}
@@ -261,6 +256,13 @@ def troubled(customer: dict[str, Any], decider: Decider) -> dict[str, Any]:
     today = float(decider.score(decider.facts.records([customer])).churn_probability[0])
     usual = float(f"{usual_risk(today, decider.bundle.params):.4g}")
     return {**customer, HISTORY: {"day": day_of(10, decider.bundle), "baseline_churn_probability": usual}}
+
+
+def recently_contacted(bundle: Bundle) -> dict[str, Any]:
+    """History of a customer contacted three days ago, or as long as the campaign lasts: one of a day has no past."""
+    day = day_of(20, bundle)
+    contact = {"contacts_days_ago": [min(3, day)], "account_used": float(bundle.params.contact_cost)}
+    return {"day": day, **(contact if day else {})}
 
 
 def day_of(day: int, bundle: Bundle) -> int:

@@ -156,9 +156,12 @@ def _offers(company: Company, charge: np.ndarray, unit: str) -> Iterator[str]:
         )
     limits = company.limits
     fatigue = f"{limits.fatigue.contacts} contacts in {limits.fatigue.days} days"
-    amounts = [money(each, company.currency) for each in (limits.budget, limits.account_cap, limits.contact_cost)]
+    average, most = (
+        "no limit" if np.isinf(each) else money(each, company.currency) for each in (limits.budget, limits.account_cap)
+    )
     yield (
-        f"  limits: {amounts[0]} a customer on average, {amounts[1]} for any one; a contact costs {amounts[2]}; "
+        f"  limits: {average} a customer on average, {most} for any one; "
+        f"a contact costs {money(limits.contact_cost, company.currency)}; "
         f"{limits.cooldown_days} days between contacts, {fatigue}; campaigns of {company.horizon_days} days"
     )
 

@@ -14,7 +14,7 @@ from retentionjax.data.cells import MOST_INFERRED, Cells
 from retentionjax.data.company_file import Mode, Opened, excluded, open_file
 from retentionjax.data.departures import DAY, ONLY_LEAVERS, OR_ONE_DAY, DeparturesFile, Leaving, joined, lacks_stayers
 from retentionjax.data.faults import FilesError
-from retentionjax.data.schema import MOST_CHARGE, Schema, Table, typed
+from retentionjax.data.schema import LEAST_CHARGE, MOST_CHARGE, Schema, Table, typed
 from retentionjax.data.spelling import plain
 from retentionjax.data.validation import MONEY, allowed_categories, check_both, facts
 
@@ -204,7 +204,10 @@ def _charge(customers: CustomersFile, cells: Cells, *, checked: bool) -> np.ndar
     """float64[rows] of the charge of 30 days; a charge of 0 or less is a fault if `checked`."""
     charge = customers.charge
     if charge.value is not None:
-        return np.full(cells.count, charge.value * DAYS / charge.per_days)
+        same = charge.value * DAYS / charge.per_days
+        if checked and not LEAST_CHARGE <= same <= MOST_CHARGE:
+            cells.reject(f"customers.charge makes {same:g} in {DAYS} days", f"{LEAST_CHARGE:g} to {MOST_CHARGE:,.0f}")
+        return np.full(cells.count, same)
     probe = cells if checked else cells.quiet()
     accept = (lambda x: x > 0) if checked and charge.column is not None else None
     allowed, mend = f"{MONEY}; {_EXCLUDING.format('<= 0')}", f"{MONEY}; {_EXCLUDING.format(MISSING)}"
@@ -213,6 +216,8 @@ def _charge(customers: CustomersFile, cells: Cells, *, checked: bool) -> np.ndar
     large = total * DAYS / charge.per_days > MOST_CHARGE
     if checked:
         probe.refuse(charge.columns[0], large & np.isfinite(total), "makes too large a charge of 30 days", _THOUSANDS)
+        small = (total > 0) & (total * DAYS / charge.per_days < LEAST_CHARGE)
+        probe.refuse(charge.columns[0], small, "makes too small a charge of 30 days", f"{LEAST_CHARGE:g} or more")
     if checked and charge.column is None:
         wrong = ~np.isnan(total) & (total <= 0)
         cells.refuse(charge.sum[0], wrong, "makes, with the others, a charge of 0 or less", f"a sum above 0; {allowed}")

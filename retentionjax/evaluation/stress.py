@@ -89,7 +89,9 @@ def _acceptance(params: EnvParams, factor: float) -> EnvParams:
 
 
 def _offer_effect(params: EnvParams, factor: float) -> EnvParams:
-    return _replaced(params, hazard_multiplier=1 - factor * (1 - jnp.asarray(params.hazard_multiplier)))
+    """Never below 0: at 0 nobody whom an offer protects leaves, and beyond there would be more customers by the day."""
+    moved = 1 - factor * (1 - jnp.asarray(params.hazard_multiplier))
+    return _replaced(params, hazard_multiplier=jnp.maximum(0.0, moved))
 
 
 def _lasting(params: EnvParams, factor: float) -> EnvParams:

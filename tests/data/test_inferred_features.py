@@ -68,6 +68,11 @@ def test_a_charge_that_no_decision_could_be_about_is_refused_before_training() -
         _read({"fee": [1_200_000_000] * _ROWS})
     with pytest.raises(FilesError, match="makes too large a charge"):
         _read({"fee": [50_000_000] * _ROWS}, charge={"column": "fee", "per_days": 1})
+    with pytest.raises(FilesError, match="'1e-07' makes too small a charge of 30 days; allowed: 1e-06 or more"):
+        _read({"fee": [1e-7] * _ROWS})
+    for value in (1e-7, 1e10):
+        with pytest.raises(FilesError, match=r"customers.charge makes .* in 30 days; allowed: 1e-06 to 1,000,000,000"):
+            _read({}, charge={"value": value})
 
 
 def test_a_day_may_be_numpys() -> None:

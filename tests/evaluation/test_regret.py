@@ -49,6 +49,16 @@ def test_who_never_contacts_attains_nothing():
     assert (regret.share.mean, regret.spend) == (0.0, 0.0)
 
 
+def test_where_nothing_can_be_gained_a_policy_that_pays_for_it_attains_nothing():
+    """Not minus some billion per cent."""
+    dear, key = FORTNIGHT.replace(contact_cost=60.0, account_cap=1e3), jax.random.key(0)
+    policy = baselines.threshold(0.5)
+    regret = optimum.measure(dear, policy, 99.0, key, replicates=REPLICATES, multiplier=0.7)
+    assert regret.uplift.high < 0 < regret.spend
+    assert regret.at_spend.uplift == pytest.approx(0, abs=0.2)
+    assert regret.share == (0.0, 0.0, 0.0)
+
+
 def test_a_sample_is_spread_over_the_risks():
     risk = np.random.default_rng(1).random(1000)
     rows = optimum.spread(risk, 50, seed=3)

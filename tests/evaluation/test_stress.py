@@ -30,6 +30,8 @@ def test_the_offers_effect_at_nothing_protects_nobody(cohort) -> None:
     np.testing.assert_allclose(
         AXIS["offer_effect"].change(cohort, 1.5).hazard_multiplier, [0.85, 0.625, 0.4, 0.175], rtol=1e-6
     )
+    strong = cohort.replace(hazard_multiplier=jnp.array([1.2, 0.5, 0.3, 0.1]))  # a tenth of the hazard is all there is
+    np.testing.assert_allclose(AXIS["offer_effect"].change(strong, 1.5).hazard_multiplier, [1.3, 0.25, 0, 0], atol=1e-6)
     odds = np.asarray(AXIS["churn"].change(cohort, 0.5).population.churn_probability, np.float64)
     before = np.asarray(cohort.population.churn_probability, np.float64)
     np.testing.assert_allclose(odds / (1 - odds), np.exp(0.5) * before / (1 - before), rtol=1e-4)

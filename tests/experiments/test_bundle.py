@@ -4,6 +4,8 @@ import dataclasses
 import io
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import bundles
 import customer_tables
@@ -21,7 +23,7 @@ from retentionjax.bundle import load, write
 from retentionjax.bundle.cards import card
 from retentionjax.bundle.manifest import gate_advice
 from retentionjax.data.schema import Provenance, Table
-from retentionjax.decide.customer import is_elevated
+from retentionjax.decide.customer import is_elevated, read
 from retentionjax.decide.decision import decide
 from retentionjax.decide.printing import show
 from retentionjax.decide.program import Decider
@@ -36,6 +38,14 @@ def test_the_usual_risk_is_the_one_whose_elevated_day_gives_today_s_score(today:
     seen = dynamics.rescored_churn_probability(usual, jnp.asarray(True), EnvParams())
     assert float(seen) == pytest.approx(today, abs=1e-4)
     assert bool(is_elevated(today, usual, EnvParams()))
+
+
+@pytest.mark.parametrize("days", [1, 2, 90])
+def test_the_example_that_was_contacted_recently_is_possible_in_a_campaign_of_any_length(days: int) -> None:
+    """A campaign of one day has no contact before today's."""
+    short: Any = SimpleNamespace(params=EnvParams(horizon_days=days, contact_cost=0.0079))
+    known = read(bundle.recently_contacted(short), short.params, ("ten",), where="example")
+    assert known.contacts_days_ago == {1: (), 2: (1,), 90: (3,)}[days]
 
 
 def test_the_commit_is_that_of_the_checkout_and_none_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

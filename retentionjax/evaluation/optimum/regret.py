@@ -18,6 +18,7 @@ from retentionjax.evaluation.rollout import Policy, play
 from retentionjax.evaluation.statistics import IntervalEstimate, plain
 
 NORMAL_95 = 1.96
+NOTHING = 4e-3  # share of its spend below which a gain of the optimum is within what its search leaves open
 SOLUTIONS = 7  # multipliers that the search usually needs; for the length of a progress bar only
 DEMO_MEMORIES = 1_340
 FEWEST = 8
@@ -42,7 +43,7 @@ class Regret:
     shadow_price: float
     """The exact shadow price for all customers whom these stand for, with the policy as a control variate."""
     share: IntervalEstimate
-    """Share of the attainable gain: uplift over that of the optimum at the same spend."""
+    """Share of the attainable gain: uplift over that of the optimum at the same spend; 0 where that gains nothing."""
     frontier: tuple[tuple[float, float, float], ...]
     """(multiplier, spend, uplift) of every exact solution found on the way, cheapest multiplier first."""
 
@@ -121,7 +122,7 @@ def measure(
     at_spend = frontier.at_budget(spend, guess=max(multiplier, 1e-3))
     wanted = limit if spend_of_all is None else max(0.0, limit + spend - spend_of_all)
     of_all = frontier.at_budget(wanted, guess=max(at_limit.shadow_price, 1e-3))
-    most = max(at_spend.uplift, 1e-9)
+    some = at_spend.uplift > NOTHING * spend + 1e-9
     return Regret(
         customers=len(gain),
         uplift=uplift,
@@ -129,7 +130,7 @@ def measure(
         at_spend=at_spend,
         at_limit=at_limit,
         shadow_price=of_all.shadow_price,
-        share=IntervalEstimate(*(part / most for part in uplift)),
+        share=IntervalEstimate(*(part / at_spend.uplift if some else 0.0 for part in uplift)),
         frontier=tuple(
             (each.multiplier, each.mean.spend, each.mean.value - at_limit.never) for each in frontier.tangents()
         ),
