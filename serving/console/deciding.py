@@ -38,7 +38,8 @@ from serving.engine.contract import Ask, Decision, EngineError, Mark
 from serving.express import decode
 from serving.fields import IN_WORDS, NAME_PATTERN, UUID_PATTERN
 from serving.ledger import LedgerUnavailable
-from serving.ledger.records import DecisionRecord
+from serving.ledger.records import CustomerLedger, DecisionRecord
+from serving.ledger.types import Consent
 from serving.problems import field_error, invalid, problem_of
 from serving.security.gate import Caller
 
@@ -213,10 +214,12 @@ def _recorded(state: Any, decision_id: str) -> tuple[Person, Decision, DecisionR
     return state.ledger.ask(lambda reader: people.of_decision(reader, found)), decision, found
 
 
-def _zone(ledger: Any, customer_id: str) -> str:
-    with ledger.read() as reader:
-        found = reader.customer_ledger(customer_id)
-    return (found and found.time_zone) or ""
+def _known(ledger: Any, decision: Decision) -> tuple[str, Consent | None]:
+    """The customer's time zone, empty where nobody said, and what she said of being contacted by the channel."""
+    found: CustomerLedger | None = ledger.ask(lambda reader: reader.customer_ledger(decision.customer_id))
+    if found is None:
+        return "", None
+    return found.time_zone or "", next((each for each in found.consent if each.channel == decision.channel), None)
 
 
 async def _shown(request: Http, decision: Decision, person: Person, row: Any) -> dict[str, Any]:
@@ -226,6 +229,8 @@ async def _shown(request: Http, decision: Decision, person: Person, row: Any) ->
         explanation = await explained(state, request.auth.caller, decision, row)
     message, bundle = decision.message, state.engine.active.bundle
     reasons = [each.field for each in explanation.reasons] if explanation else []
+    zone, consent = await asyncio.to_thread(_known, state.ledger, decision)
+    has_consent = consent is not None and consent.status == "granted"  # by now
     return {
         "decision": decision,
         "person": person,
@@ -233,8 +238,9 @@ async def _shown(request: Http, decision: Decision, person: Person, row: Any) ->
         "actions": _likely(explanation) if explanation else (),
         "segments": marked(message.text, message.warnings) if message else (),
         "sliders": sliders(bundle, person.facts, reasons, decision, state.engine.price),
-        "zone": person.time_zone or await asyncio.to_thread(_zone, state.ledger, decision.customer_id),
-        "consent_missing": any(each.rule == "consent" for each in decision.rules),
+        "zone": person.time_zone or zone,
+        "consent": consent,
+        "consent_missing": not has_consent and any(each.rule == "consent" for each in decision.rules),
         "waiting": waiting(decision, explanation, currency_of(request)) if decision.decision == "wait" else "",
         "unusual": await asyncio.to_thread(unusual, bundle, person.facts),
     }

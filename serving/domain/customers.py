@@ -21,12 +21,13 @@ from serving.fields import (
     CustomerInPath,
     DecisionId,
     Micros,
+    Moment,
     MomentOut,
     shown,
 )
 from serving.ledger import Ledger
 from serving.ledger.types import Consent, ConsentStatus, ContactState
-from serving.problems import not_found
+from serving.problems import epoch, not_found
 
 Status = Annotated[
     ConsentStatus,
@@ -36,13 +37,17 @@ TimeZone = Annotated[str, Meta(pattern=ZONE_PATTERN, description="IANA name", ex
 
 
 class ConsentIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Consent given or taken back now."""
+    """Consent given or taken back."""
 
     channel: Channel
     status: Status
     source: Annotated[
         str, Meta(pattern=TEXT_PATTERN, max_length=200, description="Who or what said so", examples=["web form"])
     ] = "api"
+    at: Annotated[
+        Moment | None,
+        Meta(description="When she said so; now, if left out. What she said later of this channel stays"),
+    ] = None
     time_zone: Annotated[TimeZone | None, Meta(description="Remembered with it, for quiet hours")] = None
     region: Annotated[Region | None, Meta(description="Remembered with it, for quiet hours")] = None
 
@@ -119,8 +124,9 @@ def read_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath) -
 def put_consent(request: Request[Any, Any, Any], customer_id: CustomerInPath, data: JSONBody[ConsentIn]) -> ConsentsOut:
     """Holds at once; contacts that are planned and no longer consented to are cancelled."""
     refuse_unknown_place(data.time_zone, data.region)
+    at = None if data.at is None else epoch(data.at, "at")
     with request.app.state.ledger.transaction() as tx:
-        released = tx.set_consent(customer_id, data.channel, data.status, source=data.source)
+        released = tx.set_consent(customer_id, data.channel, data.status, source=data.source, at=at)
         if data.time_zone is not None or data.region is not None:
             tx.set_place(customer_id, time_zone=data.time_zone, region=data.region)
     return _known(request.app.state.ledger, customer_id, released)

@@ -136,11 +136,17 @@ def consent(look: Look, customer_id: str) -> tuple[Consent, ...]:
     return tuple(Consent(*row) for row in look.rows(_CONSENT, customer_id))
 
 
-def set_consent(tx: Look, customer_id: str, channel: str, status: ConsentStatus, *, source: str) -> int:
-    """Consent given or taken back now; contacts not yet sent are cancelled unless granted. Micros given back."""
+def set_consent(
+    tx: Look, customer_id: str, channel: str, status: ConsentStatus, *, source: str, at: float | None = None
+) -> int:
+    """Consent given or taken back `at` a time, now by default; contacts not yet sent are cancelled unless granted.
+    Micros given back. What she has said later, on this channel, stays."""
     if status not in get_args(ConsentStatus):
         raise LedgerError(f"status is {status!r}; allowed: {', '.join(get_args(ConsentStatus))}")
-    return outcomes.record_consent(tx, customer_id, channel, status, tx.now, source)
+    at = tx.now if at is None else min(at, tx.now)
+    if any(each.channel == channel and at < each.changed_at <= tx.now for each in consent(tx, customer_id)):
+        return 0
+    return outcomes.record_consent(tx, customer_id, channel, status, at, source)
 
 
 def set_place(tx: Look, customer_id: str, *, time_zone: str | None = None, region: str | None = None) -> None:

@@ -77,6 +77,10 @@ def test_without_consent_there_is_no_contact_and_it_says_so(service: Running) ->
     assert [each["rule"] for each in found["rules"]] == ["consent"]
     consent(service, "nobody-asked")
     consent(service, "nobody-asked", "opted_out")
+    with service.client("decide") as client:
+        copied = {"channel": "sms", "status": "granted", "at": "2020-01-01T00:00:00Z"}
+        (holds,) = client.put("/v1/customers/nobody-asked/consent", json=copied).json()["consents"]
+    assert holds["status"] == "opted_out", "what she said later stays"
     assert decide(service, "nobody-asked")["decision"] == "wait"
 
 

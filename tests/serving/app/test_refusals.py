@@ -193,9 +193,14 @@ def test_an_engine_that_is_gone_says_nothing_of_a_bundle(client: httpx.Client, b
 def test_no_moment_of_any_body_is_too_far_away_to_be_written(client: httpx.Client, text: str) -> None:
     pilot = {"share": 0.2, "arms": {"none": 0.5, "ten": 0.5}, "ends_at": text, "budget_share": 0.2}
     campaign = {"budget_micros": 1, "customers_expected": 1}
-    calls = {"pilot.ends_at": {**campaign, "pilot": pilot}, "starts_at": {**campaign, "starts_at": text}}
-    for field, body in calls.items():
-        answer = client.put("/v1/campaigns/far", json=body)
+    consent = {"channel": "sms", "status": "granted", "at": text}
+    calls = {
+        "pilot.ends_at": ("campaigns/far", {**campaign, "pilot": pilot}),
+        "starts_at": ("campaigns/far", {**campaign, "starts_at": text}),
+        "at": ("customers/far/consent", consent),
+    }
+    for field, (address, body) in calls.items():
+        answer = client.put(f"/v1/{address}", json=body)
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field), answer.text
     outcome = {"customer_id": "c", "kind": "kept", "at": text}
     (result,) = client.post("/v1/outcomes", json={"outcomes": [outcome]}).json()["results"]

@@ -176,6 +176,30 @@ def test_who_consents_again_can_opt_out_of_the_same_message_again(ledger: Ledger
     ]
 
 
+def test_what_was_said_of_consent_first_does_not_replace_what_was_said_later(
+    ledger: Ledger, clock: FrozenClock
+) -> None:
+    """Another system's nightly copy has not heard of the opt-out."""
+    (contact,) = record(ledger, decision("ann"))
+    found = []
+    for day, status, said in [
+        (1, "granted", None), (2, "opted_out", 2), (3, "granted", 1), (4, "granted", 4), (5, "denied", 3.5),
+        (6, "denied", 400), (7, "granted", 6.5),
+    ]:  # fmt: skip
+        clock.to_day(day)
+        at = None if said is None else START + said * DAY
+        if status == "opted_out":
+            report(ledger, contact, "opted_out", clock.now)
+        else:
+            with ledger.transaction() as tx:
+                tx.set_consent("ann", "email", status, source="copy", at=at)  # type: ignore[arg-type]
+        with ledger.read() as reader:
+            (consent,) = reader.consent("ann")
+        found.append((consent.status, (consent.changed_at - START) / DAY))
+    said_last = [("granted", 1), *[("opted_out", 2)] * 2, *[("granted", 4)] * 2, ("denied", 6), ("granted", 6.5)]
+    assert found == said_last
+
+
 def test_an_opt_out_ends_consent_that_a_clock_dated_too_late(ledger: Ledger, clock: FrozenClock) -> None:
     (contact,) = record(ledger, decision("ann"))
     for day in (1, 2):
