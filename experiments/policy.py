@@ -93,23 +93,23 @@ class PolicyConfig(Checked):
     env: Mapping[str, Any] = field(default_factory=dict)
     """Constants of the environment that differ from the company's, by their names in `EnvParams`."""
     limits: Mapping[str, float] = field(default_factory=dict)
-    """Average limits a customer and campaign that differ from the company's, by cost, in $, contacts and violations;
+    """Average limits per customer and campaign that differ from the company's, by cost, in $, contacts and violations;
     `inf` switches one off."""
     ppo: PPOConfig = field(default_factory=campaign_settings)
     target_spend: Annotated[float, Within(0, 1, above=True)] = 0.96
-    """Share of the campaign budget to spend, on the training customers: held-out ones differ by a few per cent."""
+    """Share of the campaign budget to spend on the training customers; held-out ones differ by a few per cent."""
     spend_tolerance: tuple[float, float] = (0.90, 1.00)
-    """Gate: spend on held-out customers over the limit; outside it the stage fails."""
+    """Allowed spend on held-out customers, as a share of the limit: lowest and highest; otherwise the stage fails."""
     sharpness: Annotated[float, Within(0, above=True)] = 1.5
-    """Logits of the policy in use over those that were learned: what learning had to explore, use only pays for."""
+    """Factor on the learned policy's logits when it is used: learning has to explore, use only pays for it."""
     tuning_replicates: Count = 4
-    """Episodes a training customer by which the spend is set. With 2 their chance alone moved spend by 1.3 %."""
+    """Episodes per training customer that set the spend. With 2, chance alone moved spend by 1.3 %."""
     check_replicates: Count = 32
-    """Episodes a held-out customer behind the summary's figures. With 16 their chance alone moved spend by 1.2 %."""
+    """Episodes per held-out customer behind the summary's figures. With 16, chance alone moved spend by 1.2 %."""
     doubt_customers: Count = 2000
-    """Held-out customers at most on whom the chance to beat never contacting is found, in every world that judges."""
+    """Most held-out customers used to estimate the probability of beating never contacting, in every world."""
     checkpoint_every: Count = 10
-    """Iterations."""
+    """Iterations between checkpoints."""
 
     def __post_init__(self) -> None:
         """Refuses what no campaign can be."""

@@ -30,65 +30,79 @@ SWITCHES = ("normalise_observations", "discounted_costs")
 
 @struct.dataclass
 class PPOConfig:
-    """Static fields shape the program; numeric fields are data, and a run can be vmapped over any of them.
+    """Settings of a PPO run.
+
+    Static fields shape the program; numeric fields are data, and a run can be vmapped over any of them.
 
     Defaults are those of PureJaxRL's and CleanRL's classic-control runs where they have one. The critic counts in units
     of a typical return (of the reward, and of each cost), which training measures itself.
     """
 
     num_iterations: int = struct.field(pytree_node=False, default=100)
-    """Rollouts of the whole run, for the schedules."""
+    """Rollouts of the whole run, by which the schedules count."""
     num_envs: int = struct.field(pytree_node=False, default=512)
+    """Environments that run side by side."""
     num_steps: int = struct.field(pytree_node=False, default=32)
     """Steps of a rollout, per environment."""
     num_epochs: int = struct.field(pytree_node=False, default=4)
+    """Passes over the samples of a rollout."""
     num_minibatches: int = struct.field(pytree_node=False, default=16)
     """Minibatches an epoch."""
     hidden: tuple[int, ...] = struct.field(pytree_node=False, default=(64, 64))
-    """Widths of the hidden layers of the actor and of the critic each."""
+    """Widths of the hidden layers, in the actor and in the critic."""
     activation: str = struct.field(pytree_node=False, default="tanh")
+    """Activation between layers, one of `networks.ACTIVATIONS`."""
     shuffle: str = struct.field(pytree_node=False, default="samples")
     """What a minibatch draws: samples, or whole envs, which are cheaper to gather."""
     normalise_observations: bool = struct.field(pytree_node=False, default=False)
-    """Not needed where they are bounded."""
+    """Whether observations are standardised by running moments; not needed if they are bounded."""
     discounted_costs: bool = struct.field(pytree_node=False, default=False)
-    """Limits bound Σ γ_c^t c instead of Σ c."""
+    """Whether limits bound Σ γ_c^t c instead of Σ c."""
     shards: int = struct.field(pytree_node=False, default=1)
     """Groups of environments, one a device of a mesh."""
     learning_rate: Number = 3e-4
+    """Step of Adam at the start of the run."""
     learning_rate_end: Number = 0.0
+    """The same at the end of the run."""
     gamma: Number = 0.99
+    """Discount of rewards per step."""
     gae_lambda: Number = 0.95
+    """λ of generalised advantage estimation, for rewards."""
     cost_gamma: Vector = 0.99
-    """Scalar or [K]; 1 is exact for undiscounted limits, but only where every episode ends."""
+    """Discount of costs per step, scalar or [K]; 1 is exact for undiscounted limits, if every episode ends."""
     cost_gae_lambda: Vector = 0.95
-    """Scalar or [K]."""
+    """λ of generalised advantage estimation, for costs; scalar or [K]."""
     clip_eps: Number = 0.2
+    """PPO's clip of the ratio, 1 ± this."""
     value_clip: Number = float("inf")
-    """How far a value may move in an iteration, in the critic's unit."""
+    """How far a value may move in one iteration, in the critic's unit."""
     value_coef: Number = 0.5
+    """Weight of the value loss."""
     entropy_coef: Number = 0.01
+    """Weight of the policy's entropy at the start."""
     entropy_coef_end: Number = 0.0
+    """The same from the end of the `annealing` on."""
     barrier_coef: Number = 1e-3
     """Weight of the log-barrier, a floor under exploration: see `ops.log_barrier`. 0 lets a policy give an action up
     for good, and with it whatever that action alone could show."""
     barrier_coef_end: Number = 1e-5
+    """The same from the end of the `annealing` on."""
     annealing: Number = 0.5
-    """Share of the run over which the two above are brought to their ends, linearly; the learning rate takes all of it,
-    so that it is still there when exploring has ended."""
+    """Share of the run over which entropy and barrier reach their ends, linearly. The learning rate takes all of it,
+    so that some is left when exploration has ended."""
     illegal_coef: Number = 0.0
     """Weight of −log(unmasked probability of the legal actions); teaches what the mask does."""
     max_grad_norm: Number = 0.5
     """Largest norm of the actor's gradient, and of the critic's: clipped apart, so that neither slows the other."""
     limits: Vector = ()
-    """[K], cost units an episode; inf switches a constraint off."""
+    """[K], limits of the average costs per episode, in the costs' units; inf switches a constraint off."""
     limit_scales: Vector = 1.0
     """Scalar or [K]: the unit of a violation where the limit is 0."""
     gains: Gains = Gains()
     null_action_bias: Number = 0.0
     """Number added to the initial logit of action 0."""
     average_decay: Number = 0.0
-    """Once an iteration: averaged ← decay · averaged + (1 − decay) · params."""
+    """Decay of the averaged parameters, once per iteration: averaged ← decay · averaged + (1 − decay) · params."""
 
 
 INF = float("inf")

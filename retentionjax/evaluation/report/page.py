@@ -79,7 +79,7 @@ def render(report: Report) -> str:
 
 def _coded(text: str) -> Markup:
     """The text, escaped, with what stands between backticks as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S704 - escaped here
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped here
 
 
 def _in_currency(page: str, currency: str) -> str:
