@@ -43,7 +43,7 @@ from serving.ledger.types import Clock
 from serving.observability import tracing
 from serving.observability.metrics import Metrics
 from serving.observability.tracing import Timed
-from serving.problems import Problem, on_exception, on_http_exception, problem_of, problem_response
+from serving.problems import Problem, ledger_unavailable, on_exception, on_http_exception, problem_response
 from serving.security.bodies import BODY_LIMIT
 from serving.security.gate import Gate
 from serving.settings import Settings
@@ -177,5 +177,4 @@ def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) ->
 
 
 def _on_ledger_unavailable(request: Request[Any, Any, Any], error: LedgerUnavailable) -> Response[bytes]:
-    _log.warning("the ledger is not available", exc_info=error)
-    return problem_response(request, problem_of(error))
+    return problem_response(request, ledger_unavailable(error))

@@ -199,6 +199,12 @@ def defect(error: Exception) -> Problem:
     return Problem(500, "defect", "The service failed", "The service failed; its log says why.")
 
 
+def ledger_unavailable(error: LedgerUnavailable) -> Problem:
+    """503 for a ledger that cannot be used now; the log says why."""
+    _log.warning("the ledger is not available", exc_info=error)
+    return problem_of(error)
+
+
 def on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's handler of everything else."""
     return problem_response(request, defect(error))

@@ -11,6 +11,7 @@ from serving.console.frame import (
     SignedOut,
     on_defect,
     on_http,
+    on_ledger_unavailable,
     on_no_file,
     on_refusal,
     on_signed_out,
@@ -30,6 +31,7 @@ from serving.console.overview import (
 )
 from serving.console.people import show_customers
 from serving.console.wordings import decide_wording, propose_wording, show_wordings
+from serving.ledger import LedgerUnavailable
 from serving.problems import Problem
 
 console_router = Router(
@@ -61,6 +63,12 @@ console_router = Router(
             exception_handlers=dict.fromkeys(NO_FILE, on_no_file),
         ),
     ],
-    exception_handlers={SignedOut: on_signed_out, Problem: on_refusal, HTTPException: on_http, Exception: on_defect},
+    exception_handlers={
+        SignedOut: on_signed_out,
+        Problem: on_refusal,
+        HTTPException: on_http,
+        LedgerUnavailable: on_ledger_unavailable,  # or that of the API, which the application has, goes before the last
+        Exception: on_defect,
+    },
     include_in_schema=False,
 )

@@ -28,7 +28,7 @@ from serving.engine.contract import EngineError
 from serving.fields import NAME_PATTERN
 from serving.ledger import LedgerUnavailable, Reader
 from serving.moments import utc
-from serving.problems import Problem, allowed_methods, count, defect, field_error, invalid, problem_of
+from serving.problems import Problem, allowed_methods, count, defect, field_error, invalid, ledger_unavailable
 from serving.security.bodies import check_text
 from serving.security.gate import LONGEST_KEY
 
@@ -328,9 +328,12 @@ _WORDS = {404: "There is nothing here.", 405: "This address takes a form; it has
 
 def on_defect(request: Http, error: Exception) -> Response[Any]:
     """What is broken, as a page; the log knows more."""
-    if isinstance(error, LedgerUnavailable):
-        return on_refusal(request, problem_of(error))
     return on_refusal(request, defect(error))
+
+
+def on_ledger_unavailable(request: Http, error: LedgerUnavailable) -> Response[Any]:
+    """What will pass, as a page; the log says why."""
+    return on_refusal(request, ledger_unavailable(error))
 
 
 @get("/sign-in")

@@ -129,16 +129,19 @@ class SqliteSource:
         return SqliteConnection(opened, "BEGIN", self.wait_seconds)
 
     def _open(self, uri: str, pragmas: Sequence[str]) -> sqlite3.Connection:
-        with _explained():
-            connection = sqlite3.connect(
-                uri, uri=True, timeout=self.wait_seconds, isolation_level=None, check_same_thread=False
-            )
-            try:
-                for pragma in pragmas:  # while another process turns the same file to WAL, SQLite does not wait
-                    _patiently(connection, pragma, self.wait_seconds)
-            except BaseException:
-                connection.close()
-                raise
+        try:
+            with _explained():
+                connection = sqlite3.connect(
+                    uri, uri=True, timeout=self.wait_seconds, isolation_level=None, check_same_thread=False
+                )
+                try:
+                    for pragma in pragmas:  # while another process turns the same file to WAL, SQLite does not wait
+                        _patiently(connection, pragma, self.wait_seconds)
+                except BaseException:
+                    connection.close()
+                    raise
+        except LedgerUnavailable as error:
+            raise LedgerUnavailable(f"{self.path}: {error}") from error
         return connection
 
 

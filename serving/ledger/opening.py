@@ -30,10 +30,12 @@ def source(url: str, wait_seconds: float, *, create: bool) -> Source:
     """The database that `url` names; a SQLite file that is not there yet is made if `create`.
 
     Raises ConfigError for a URL that is none, of which no more than the scheme is shown, since it may hold a password,
-    and LedgerError for a file that is not there.
+    or a file that cannot be, and LedgerError for one that is not there.
     """
     if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
         path = Path(url.removeprefix("sqlite:///"))
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            raise ConfigError(f"the database is {url}; allowed: a file, there or not yet, in a folder that is there")
         if not create and not path.exists():
             raise LedgerError(f"there is no ledger at {path}; `retentionjax serve` makes one")
         return SqliteSource(path, wait_seconds)

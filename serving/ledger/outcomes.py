@@ -263,7 +263,7 @@ def _of_customer(tx: Look, outcome: Outcome) -> _Effect | None:
 def _one(tx: Look, outcome: Outcome, known: _Reported) -> _Effect:
     decision = known.decisions.get(outcome.decision_id or "")
     if decision is None:
-        return _Effect("unknown_decision", "there is no such decision")
+        return _Effect("unknown_decision", "there is no such decision (any more); consent is taken back by customer")
     before = known.seen.get((decision.decision_id, outcome.kind))
     if before is not None and not _again(tx, decision, outcome, before):
         return _Effect("duplicate")

@@ -273,6 +273,7 @@ def test_a_page_that_cannot_be_given_now_says_when_to_come_again(bundle: Path, t
             tx.touch()  # a writer beside the service keeps it waiting longer than it will
             answer = console.post("/console/safety", data=form)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.headers["content-type"].startswith("text/html"), "and is a page, from which there is a way back"
     assert "Nothing was written" in answer.text
 
 

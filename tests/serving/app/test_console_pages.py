@@ -292,24 +292,6 @@ def test_recording_consent_keeps_the_form_and_is_among_the_changes(own: Running)
         assert "consent of new-1" not in [each.what for each in view.changes(100)]
 
 
-def test_who_opted_out_is_not_called_somebody_of_whom_nothing_is_known(own: Running) -> None:
-    customer = "P-opted-out"
-    with own.client("decide") as client, served_app.session(own, "admin") as console:
-        made = decided(own, customer)
-        for status, words, offers in [
-            ("unknown", "No consent by sms is known", True),
-            ("opted_out", "The customer opted out of sms on", True),
-            ("denied", "The customer refused sms on", True),
-            ("granted", "has not agreed", False),
-        ]:
-            said = {"channel": "sms", "status": status, "source": "a call"}
-            assert client.put(f"/v1/customers/{customer}/consent", json=said).status_code == 200
-            page = console.get(f"/console/decide?decision={made['decision_id']}")
-            assert words in text(page)
-            assert ("Record consent" in page.text) is offers
-            assert ("(by: a call)" in page.text) is (status in ("opted_out", "denied"))
-
-
 def test_a_wait_says_why(own: Running) -> None:
     facts = {f"fact.{name}": str(value) for name, value in FACTS.items()}
     assert "Why wait: No contact is possible today: the customer has not agreed" in text(

@@ -21,7 +21,8 @@ from served_app import Running
 # What no schema can say: which zones there are, which years a moment may lie in, whether a history could have happened,
 # an Idempotency-Key's past, what belongs together.
 BEYOND_A_SCHEMA = re.compile(
-    r"time_zone|region|history.*|overrides.*|vary.*|path|weight|Idempotency-Key|pilot.*|starts_at|variants\[\d+\]\.(offer|text)"
+    r"time_zone|region|history.*|overrides.*|vary.*|path|weight|Idempotency-Key|pilot.*|starts_at|at|"
+    r"variants\[\d+\]\.(offer|text)"
 )
 
 

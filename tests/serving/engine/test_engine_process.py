@@ -168,8 +168,8 @@ def test_what_a_user_can_mend_is_no_defect_whatever_its_kind() -> None:
 
 
 def test_a_ledger_that_cannot_be_opened_ends_the_start(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("no folder")
-    settings = engines.settings(folder, tmp_path / "file")
+    (tmp_path / "ledger.db").write_text("no ledger " * 100)
+    settings = engines.settings(folder, tmp_path)
 
     async def main() -> None:
         engine = engines.engine(settings, Metrics(), clock=engines.Clock())

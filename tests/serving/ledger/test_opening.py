@@ -48,6 +48,14 @@ def test_a_url_that_is_none_is_refused_without_being_shown(url: str, clock: Froz
     assert "secret" not in str(caught.value)
 
 
+def test_a_file_that_cannot_be_a_ledger_is_named(tmp_path: Path, clock: FrozenClock) -> None:
+    (tmp_path / "text").write_text("no ledger " * 100)
+    for name, said in (("", "in a folder that is there"), ("no/x.db", "in a folder that is there"), ("text", "NOTADB")):
+        path = tmp_path / name
+        with pytest.raises((ConfigError, LedgerError), match=f"{path}.*{said}"):
+            Ledger.open(f"sqlite:///{path}", clock=clock)
+
+
 @pytest.mark.parametrize(
     ("schema", "said"),
     [(99, "has schema 99, and this program knows schemas up to"), (10, "has schema 10, of a program .*never released")],
