@@ -65,6 +65,8 @@ def show(verdict: "MonitorVerdict", currency: str) -> None:
     if verdict.unread:
         left_out = f"{verdict.unread:,} customers left out: their recorded facts do not fit this bundle"
         print(f"drift        {left_out}")
+    if verdict.other_offers:
+        print(f"decisions    {verdict.other_offers:,} left out: their bundle had other offers")
     for promise in verdict.promises:
         print(f"effects      {promise.words.removeprefix('effects: ')}")
     print(*[f"ALARM {alarm}" for alarm in verdict.alarms] or ["no alarm"], sep="\n")

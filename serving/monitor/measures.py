@@ -44,23 +44,27 @@ class History:
     """Facts of each customer, at the first decision."""
     decisions: int
     customers: int
+    others: int
+    """Decisions of which nothing but their customers counts: their bundle had other offers."""
 
 
-def history(rows: Iterable[Followed], now: float, params: EnvParams) -> History:
-    """`rows` by customer and time, followed until `now`; `params` are those of the bundle that is looked at."""
+def history(rows: Iterable[Followed], now: float, params: EnvParams, offers: Sequence[str]) -> History:
+    """`rows` by customer and time, followed until `now`; `params` and the names `offers` are those of the bundle that
+    is looked at."""
     columns = observation.names(actions.offers(params))
     spells: list[tuple[float, float, bool]] = []
     contacts: list[tuple[float, float, bool]] = []
     facts: list[Mapping[str, Any]] = []
-    decisions = customers = 0
+    decisions = customers = others = 0
     for _, group in groupby(rows, key=lambda row: row.customer_id):
         mine = list(group)
-        customers, decisions = customers + 1, decisions + len(mine)
-        spells += _spells(mine, now, columns, float(params.risk_window_days))
+        is_own = [_has_offers(row, columns, params, offers) for row in mine]
+        customers, decisions, others = customers + 1, decisions + len(mine), others + is_own.count(False)
+        spells += _spells(mine, is_own, now, columns, float(params.risk_window_days))
         contacts += [
             (*_acceptance(row, columns, params), row.contact_state == "accepted")
-            for row in mine
-            if row.contact_state in _ANSWERED
+            for row, own in zip(mine, is_own, strict=True)
+            if own and row.contact_state in _ANSWERED
         ]
         if mine[0].basis is not None:
             facts.append(msgspec.json.decode(mine[0].basis)["facts"])
@@ -76,15 +80,29 @@ def history(rows: Iterable[Followed], now: float, params: EnvParams) -> History:
         facts=tuple(facts),
         decisions=decisions,
         customers=customers,
+        others=others,
     )
 
 
+def _has_offers(row: Followed, columns: Sequence[str], params: EnvParams, offers: Sequence[str]) -> bool:
+    """Whether a decision can be read as one of a bundle with these offers: it saw as many numbers, and its action is
+    the offer that it made."""
+    if len(row.observation) != 4 * len(columns):
+        return False
+    if row.action == actions.WAIT:
+        return True
+    place = (row.action - 1) // actions.delays(params)
+    return place < len(offers) and row.offer == offers[place]
+
+
 def _spells(
-    mine: Sequence[Followed], now: float, columns: Sequence[str], longest: float
+    mine: Sequence[Followed], is_own: Sequence[bool], now: float, columns: Sequence[str], longest: float
 ) -> Iterator[tuple[float, float, bool]]:
     """(risk, days, left) after each decision to wait, with no offer running and no contact planned."""
     protected, pending = columns.index("protection_left"), columns.index("is_pending")
-    for row, after in zip(mine, [*mine[1:], None], strict=True):
+    for row, after, own in zip(mine, [*mine[1:], None], is_own, strict=True):
+        if not own:
+            continue
         seen = _seen(row)
         if row.action != actions.WAIT or seen[protected] > 0 or seen[pending] > 0:
             continue
