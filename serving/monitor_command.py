@@ -48,7 +48,9 @@ def show(verdict: "MonitorVerdict", currency: str) -> None:
     """Prints the verdict in words."""
     from retentionjax.company.money import money
 
-    print(f"{verdict.decisions:,} decisions about {verdict.customers:,} customers in {verdict.days:g} days")
+    others = f", {verdict.by_others:,} of them by other bundles, which did not predict what this one does"
+    looked = f"{verdict.decisions:,} decisions about {verdict.customers:,} customers in {verdict.days:g} days"
+    print(looked + others * bool(verdict.by_others))
     print(f"departures   {_compared(verdict.churn)}")
     print(f"acceptances  {_compared(verdict.acceptance)}")
     appeal = verdict.appeal
@@ -65,8 +67,6 @@ def show(verdict: "MonitorVerdict", currency: str) -> None:
     if verdict.unread:
         left_out = f"{verdict.unread:,} customers left out: their recorded facts do not fit this bundle"
         print(f"drift        {left_out}")
-    if verdict.other_offers:
-        print(f"decisions    {verdict.other_offers:,} left out: their bundle had other offers")
     for promise in verdict.promises:
         print(f"effects      {promise.words.removeprefix('effects: ')}")
     print(*[f"ALARM {alarm}" for alarm in verdict.alarms] or ["no alarm"], sep="\n")

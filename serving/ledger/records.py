@@ -277,9 +277,10 @@ def assignments(look: Look, campaign_id: str) -> Drawn:
 
 _FOLLOWED = """
     SELECT d.decision_id, d.customer_id, d.campaign_id, d.decided_at, d.action, d.observation,
-        d.churn_probability, d.accept_probability, d.bundle_id, d.basis, c.state, c.send_at, u.churned_at, d.offer
-    FROM decisions d LEFT JOIN customers u ON u.customer_id = d.customer_id
-        LEFT JOIN contacts c ON c.decision_id = d.decision_id
+        d.churn_probability, d.accept_probability, d.bundle_id, d.basis, c.state, c.send_at, u.churned_at
+    FROM decisions d
+    LEFT JOIN customers u ON u.customer_id = d.customer_id
+    LEFT JOIN contacts c ON c.decision_id = d.decision_id
     WHERE d.executed = 1 AND d.observation IS NOT NULL AND d.decided_at >= ?
     ORDER BY d.customer_id, d.decided_at, d.decision_id"""
 
@@ -307,7 +308,6 @@ class Followed:
     send_at: float | None
     churned_at: float | None
     """When the customer left; None if that was never reported."""
-    offer: str | None = None  # of the contact, by its name in the bundle that decided; None to wait
 
 
 def follow(look: Look, since: float) -> Iterator[Followed]:

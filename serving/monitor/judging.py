@@ -131,8 +131,8 @@ class MonitorVerdict:
     """PSI of the columns that moved."""
     unread: int
     """Customers left out of it: their recorded facts do not fit this bundle's schema."""
-    other_offers: int
-    """Decisions left out of all else: their bundle had other offers."""
+    by_others: int
+    """Decisions by other bundles, of which only the facts count."""
     faults: Sequence[str]
     """Faults of the books."""
     promises: Sequence[Promise] = field(default_factory=tuple)
@@ -159,7 +159,7 @@ def check(ledger: Ledger, bundle: Bundle, limits: AlarmLimits) -> MonitorVerdict
     """One look at the last `limits.days` days. Raises LedgerUnavailable."""
     with ledger.read() as reader:
         now = reader.now
-        history = measures.history(reader.follow(now - limits.days * DAY), now, bundle.params, list(bundle.offers))
+        history = measures.history(reader.follow(now - limits.days * DAY), now, bundle.params, bundle.manifest.id)
         faults = reader.audit(cooldown_days=int(bundle.params.cooldown_days))
         kept = read_promises(reader, bundle, now - limits.days * DAY)
     churn = measures.churn(history.risk, history.days, history.left, float(bundle.params.risk_window_days))
@@ -177,7 +177,7 @@ def check(ledger: Ledger, bundle: Bundle, limits: AlarmLimits) -> MonitorVerdict
         value=value(ledger, bundle, now - REWARD_DAYS * DAY, limits.days),
         drifted=drifted,
         unread=unread,
-        other_offers=history.others,
+        by_others=history.others,
         faults=faults,
         promises=kept,
         alarms=(

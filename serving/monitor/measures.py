@@ -45,12 +45,15 @@ class History:
     decisions: int
     customers: int
     others: int
-    """Decisions of which nothing but their customers counts: their bundle had other offers."""
+    """Decisions by other bundles, of which nothing but the facts counts."""
 
 
-def history(rows: Iterable[Followed], now: float, params: EnvParams, offers: Sequence[str]) -> History:
-    """`rows` by customer and time, followed until `now`; `params` and the names `offers` are those of the bundle that
-    is looked at."""
+def history(rows: Iterable[Followed], now: float, params: EnvParams, bundle_id: str) -> History:
+    """`rows` by customer and time, followed until `now`; `params` are those of the bundle that is looked at.
+
+    What another bundle said is not this one's: on the day after a recalibration the shift would be asked for again, and
+    scores of another window, or what was seen of other offers, would be read as this one's.
+    """
     columns = observation.names(actions.offers(params))
     spells: list[tuple[float, float, bool]] = []
     contacts: list[tuple[float, float, bool]] = []
@@ -58,7 +61,7 @@ def history(rows: Iterable[Followed], now: float, params: EnvParams, offers: Seq
     decisions = customers = others = 0
     for _, group in groupby(rows, key=lambda row: row.customer_id):
         mine = list(group)
-        is_own = [_has_offers(row, columns, params, offers) for row in mine]
+        is_own = [row.bundle_id == bundle_id for row in mine]
         customers, decisions, others = customers + 1, decisions + len(mine), others + is_own.count(False)
         spells += _spells(mine, is_own, now, columns, float(params.risk_window_days))
         contacts += [
@@ -82,17 +85,6 @@ def history(rows: Iterable[Followed], now: float, params: EnvParams, offers: Seq
         customers=customers,
         others=others,
     )
-
-
-def _has_offers(row: Followed, columns: Sequence[str], params: EnvParams, offers: Sequence[str]) -> bool:
-    """Whether a decision can be read as one of a bundle with these offers: it saw as many numbers, and its action is
-    the offer that it made."""
-    if len(row.observation) != 4 * len(columns):
-        return False
-    if row.action == actions.WAIT:
-        return True
-    place = (row.action - 1) // actions.delays(params)
-    return place < len(offers) and row.offer == offers[place]
 
 
 def _spells(

@@ -70,9 +70,6 @@ def test_few_events_are_no_alarm() -> None:
     assert not compared.differs(0.1)
 
 
-OFFERS = ("hello", "five", "ten", "twenty")
-
-
 def row(customer: str, day: float, **changed: object) -> Followed:
     seen = np.zeros(observation.size(4), "<f4")
     seen[1:5] = (0.1, 0.2, 0.3, 0.4)
@@ -96,7 +93,7 @@ def row(customer: str, day: float, **changed: object) -> Followed:
 
 
 def test_spells_end_with_the_next_decision_the_departure_the_month_or_today() -> None:
-    contact = {"action": 7, "offer": "ten", "contact_state": "accepted"}
+    contact = {"action": 7, "contact_state": "accepted"}
     history = measures.history(
         [
             *(row("a", day, churned_at=12 * DAY) for day in (0, 7)),  # 7 days, then left after 5
@@ -108,7 +105,7 @@ def test_spells_end_with_the_next_decision_the_departure_the_month_or_today() ->
         ],
         40 * DAY,
         EnvParams(),
-        OFFERS,
+        "b",
     )
     assert history.days.tolist() == [7, 5, 30, 5]
     assert history.left.tolist() == [False, True, False, False]
@@ -117,26 +114,23 @@ def test_spells_end_with_the_next_decision_the_departure_the_month_or_today() ->
     assert history.accepted.tolist() == [True]
 
 
-def test_decisions_of_a_bundle_with_other_offers_are_left_out_and_counted() -> None:
-    """What they saw stands in other places, and their actions mean other offers: a new bundle's first month."""
-    narrow = np.full(observation.size(2), 0.5, "<f4").tobytes()
-    answered = {"contact_state": "accepted", "action": 7}
+def test_what_another_bundle_predicted_is_not_held_against_this_one() -> None:
+    """Its scores are those before a recalibration, or of another window; what it saw may stand in other places."""
+    other = {"bundle_id": "a", "observation": np.full(observation.size(2), 0.5, "<f4").tobytes()}
     rows = [
-        row("a", 0, observation=narrow),
-        row("b", 0, offer="ten", **answered),
-        row("c", 0, offer="five", **answered),  # the third offer of a bundle with others in this place
-        row("d", 0),
+        row("a", 0, **other),
+        row("a", 6),  # the customer's days since then are this one's
+        row("b", 0, action=7, contact_state="accepted", **other),
+        row("c", 0),
     ]
-    history = measures.history(rows, 10 * DAY, EnvParams(), OFFERS)
-    assert (history.decisions, history.others) == (4, 2)
-    assert history.days.tolist() == [10]
-    assert history.accept == pytest.approx([0.3])
+    history = measures.history(rows, 10 * DAY, EnvParams(), "b")
+    assert (history.decisions, history.customers, history.others) == (4, 3, 2)
+    assert history.days.tolist() == [4, 10]
+    assert len(history.accept) == 0
 
 
 def test_a_contact_that_is_not_answered_yet_says_nothing() -> None:
-    history = measures.history(
-        [row("a", 0, action=1, offer="hello", contact_state="reserved")], DAY, EnvParams(), OFFERS
-    )
+    history = measures.history([row("a", 0, action=1, contact_state="reserved")], DAY, EnvParams(), "b")
     assert len(history.accept) == 0
     compared = measures.acceptance(history.accept, history.accepted)
     assert not compared.is_known
