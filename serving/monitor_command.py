@@ -50,7 +50,9 @@ def show(verdict: "MonitorVerdict", currency: str) -> None:
     """Prints the verdict in words."""
     from retentionjax.company.money import money
 
-    print(f"{verdict.decisions:,} decisions about {verdict.customers:,} customers in {verdict.days:g} days")
+    others = f", {verdict.by_others:,} of them by other bundles, which did not predict what this one does"
+    looked = f"{verdict.decisions:,} decisions about {verdict.customers:,} customers in {verdict.days:g} days"
+    print(looked + others * bool(verdict.by_others))
     print(f"departures   {_compared(verdict.churn)}")
     print(f"acceptances  {_compared(verdict.acceptance)}")
     appeal = verdict.appeal

@@ -77,6 +77,8 @@ def _recalibrate(parsed: argparse.Namespace) -> int:
         f"{parsed.out}: bundle {made.id[:12]}; log-odds of leaving {shifts.churn:+.3f}, "
         f"of accepting {shifts.acceptance:+.3f}"
     )
+    if warning := recalibrating.warning(shifts, made.env):
+        print(f"WARNING: {warning}")
     return 0
 
 

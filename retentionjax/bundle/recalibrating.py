@@ -8,8 +8,11 @@ the level of acceptance is shifted apart from it. The ranking of customers stays
 
 import dataclasses
 import datetime as dt
+import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +59,21 @@ def from_monitor(path: str | os.PathLike[str]) -> Shifts:
     if is_alarm("appeal"):  # fitted together with the level, which is another without it
         return Shifts(churn, level, told("appeal", "factor"))
     return Shifts(churn, acceptance if is_alarm("acceptance") else 0.0)
+
+
+def warning(shifts: Shifts, env: Mapping[str, Any]) -> str:
+    """That campaigns which run already read the new scores amiss; empty where the shift of churn is too small for that.
+
+    They keep each customer's first score as her usual risk. Trouble is a hazard over the usual one that is nearer to an
+    elevated day's than to a calm day's, √ρ/(1 − π + ρπ) or more, and e^shift is what recalibration alone makes of it.
+    """
+    ratio = env["risk_ratio"]
+    share = env["risk_onset"] / (env["risk_onset"] + env["risk_recovery"])
+    calm = 1 - share + ratio * share
+    limit, trouble = math.log(math.sqrt(ratio) / calm), math.log(ratio / calm)
+    who = "everybody of low risk" if shifts.churn > limit else "nobody" if trouble + shifts.churn < limit else ""
+    told = f"{who} is in trouble by the new scores beside them. Begin a new campaign with this bundle"
+    return f"campaigns that run keep the usual risks that the old scores told: {told}" if who else ""
 
 
 def recalibrate(source: str | os.PathLike[str], target: str | os.PathLike[str], shifts: Shifts) -> Manifest:

@@ -149,7 +149,10 @@ def _text(value: Any, _: Any) -> str:
 def _float(value: Any, kind: Any) -> float:
     value = as_python(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # a whole number beyond every float
+            return math.inf if value > 0 else -math.inf
     if isinstance(value, str):
         if value in ("inf", ".inf", "∞"):
             return math.inf

@@ -212,7 +212,7 @@ def _whole(value: object, place: str, low: int, high: int | None) -> int:
 
 
 def _risk(value: object, place: str) -> float:
-    """At 0 every customer would be in trouble, and at 1 nobody left."""
+    """A usual risk: at 0 every customer would be in trouble, and at 1 nobody left."""
     risk = _number(value, place, 0.0, 1.0)
     if risk in (0.0, 1.0):
         raise DataError(f"{place}: {value!r}; allowed: a number, {USUAL}")

@@ -89,10 +89,14 @@ class IterationMetrics:
     units: Leaf  # f32[1 + K]
     collapsed: Leaf  # bool[K], costs given up although they have a multiplier
     iteration: Leaf  # i32[], counted from 1
-    faults: Leaf  # f32[FAULTS], how many steps of the rollout had each; the last is 1 where parameters are not finite
+    faults: Leaf  # f32[FAULTS], how many steps of the rollout had each; the last two are 1 where they are so
 
 
-FAULTS = (*rollout.FAULTS, "parameters are not finite")
+FAULTS = (
+    *rollout.FAULTS,
+    "parameters are not finite",
+    "no episode has ended in the whole run, so that no cost was measured and no limit was in force",
+)
 UNIT_DECAY = 0.98  # an iteration
 SMALLEST_UNIT = 1e-8  # of a head that has seen nothing but 0
 
@@ -240,7 +244,7 @@ def _iterate(
         units=state.units,
         collapsed=multipliers.collapsed,
         iteration=following.iteration,
-        faults=_count_faults(trajectory, following.learner.params, config.shards),
+        faults=_count_faults(config, trajectory, following),
     )
 
 
@@ -262,9 +266,15 @@ def _measure_units(state: TrainState, targets: Float[Array, "time envs heads"], 
     return replace(state, units=units, learner=learner, averaged_params=rescaled(state.averaged_params))
 
 
-def _count_faults(trajectory: Trajectory, params: ActorCritic, shards: int) -> Float[Array, " faults"]:
-    lost = ~jnp.isfinite(ravel_pytree(params)[0]).all()
-    return jnp.append(sharding.total(rollout.faults(trajectory), shards), lost)
+def _count_faults(config: PPOConfig, trajectory: Trajectory, state: TrainState) -> Float[Array, " faults"]:
+    """An environment that only tells the probability to survive never ends: its costs would be limited by nothing."""
+    lost = ~jnp.isfinite(ravel_pytree(state.learner.params)[0]).all()
+    steps, limited = state.iteration * config.num_steps, jnp.isfinite(limits_of(config)).any()
+    endless = sharding.total((state.simulation.episodes.length >= steps).sum() * 1.0, config.shards)
+    is_last = state.iteration == config.num_iterations
+    unlimited = is_last & limited & (endless == config.num_envs)
+    counts = sharding.total(rollout.faults(trajectory), config.shards)
+    return jnp.concatenate([counts, jnp.stack([lost, unlimited]).astype(counts.dtype)])
 
 
 def policy(config: PPOConfig, state: TrainState, *, averaged: bool = False) -> PolicyNetwork:
@@ -295,7 +305,7 @@ def require_sound(metrics: IterationMetrics) -> None:
     counts, steps = np.reshape(metrics.faults, (-1, len(FAULTS))), np.reshape(metrics.env_steps, -1)
     for row in np.flatnonzero(counts.any(-1))[:1]:
         which = int(np.flatnonzero(counts[row])[0])
-        share = f" in {counts[row][which]:.0f} of {steps[row]:.0f} steps" if which < len(FAULTS) - 1 else ""
+        share = f" in {counts[row][which]:.0f} of {steps[row]:.0f} steps" if which < len(rollout.FAULTS) else ""
         iteration = int(np.reshape(metrics.iteration, -1)[row])
         raise TrainingError(f"iteration {iteration}: {FAULTS[which]}{share}")
 

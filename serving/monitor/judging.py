@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from retentionjax.bundle import Bundle, drift
 from retentionjax.bundle.customer import ID
 from retentionjax.decide.facts import Facts, as_frame
+from retentionjax.env import actions, observation
 from retentionjax.errors import DataError
 from retentionjax.evaluation.lift import Difference
 from retentionjax.evaluation.off_policy import ledger_file
@@ -128,6 +131,8 @@ class MonitorVerdict:
     """PSI of the columns that moved."""
     unread: int
     """Customers left out of it: their recorded facts do not fit this bundle's schema."""
+    by_others: int
+    """Decisions by other bundles, of which only the facts count."""
     faults: Sequence[str]
     """Faults of the books."""
     promises: Sequence[Promise] = field(default_factory=tuple)
@@ -154,7 +159,7 @@ def check(ledger: Ledger, bundle: Bundle, limits: AlarmLimits) -> MonitorVerdict
     """One look at the last `limits.days` days. Raises LedgerUnavailable."""
     with ledger.read() as reader:
         now = reader.now
-        history = measures.history(reader.follow(now - limits.days * DAY), now, bundle.params)
+        history = measures.history(reader.follow(now - limits.days * DAY), now, bundle.params, bundle.manifest.id)
         faults = reader.audit(cooldown_days=int(bundle.params.cooldown_days))
         kept = read_promises(reader, bundle, now - limits.days * DAY)
     churn = measures.churn(history.risk, history.days, history.left, float(bundle.params.risk_window_days))
@@ -172,6 +177,7 @@ def check(ledger: Ledger, bundle: Bundle, limits: AlarmLimits) -> MonitorVerdict
         value=value(ledger, bundle, now - REWARD_DAYS * DAY, limits.days),
         drifted=drifted,
         unread=unread,
+        by_others=history.others,
         faults=faults,
         promises=kept,
         alarms=(
@@ -220,6 +226,9 @@ def value(ledger: Ledger, bundle: Bundle, until: float, days: float) -> Value:
         table = pq.read_table(whole, filters=[("decided_at", ">=", since), ("decided_at", "<=", last)])
         if not table.num_rows:
             return Value(None, None, 0, f"no decision was made {REWARD_DAYS} to {REWARD_DAYS + days:g} days ago")
+        table = table.filter(pa.array(_is_own(table, bundle)))
+        if not table.num_rows:
+            return Value(None, None, 0, "the decisions of these days were those of bundles with other offers")
         pq.write_table(table, part)
         log = ledger_file.read(part)
     propensities, _ = bundle.decide(log.observation, log.mask)
@@ -228,6 +237,18 @@ def value(ledger: Ledger, bundle: Bundle, until: float, days: float) -> Value:
     except (OverlapError, DataError) as error:
         return Value(None, None, log.num_episodes, str(error))
     return Value(report.logging, report.estimates[HEADLINE], log.num_episodes - report.left_out)
+
+
+def _is_own(table: pa.Table, bundle: Bundle) -> np.ndarray:
+    """bool[decisions]: those of bundles with the offers of `bundle`, by how much they saw and what they could do, and
+    by the names of the offers that they made."""
+    names = np.array([None, *np.repeat(np.array([*bundle.offers], object), actions.delays(bundle.params))], object)
+    widths = {"observation": observation.size(len(bundle.offers)), "propensities": len(names)}
+    fits = np.all([pc.equal(pc.list_value_length(table[each]), widths[each]).to_numpy() for each in widths], axis=0)
+    action, offer = table["action"].to_numpy(), np.array(table["offer"].to_pylist(), object)
+    fits &= names[np.minimum(action, len(names) - 1)] == offer
+    bundles = np.array(table["bundle_id"].to_pylist())
+    return ~np.isin(bundles, np.unique(bundles[~fits]))
 
 
 def _alarms(churn: Comparison, acceptance: Comparison, appeal: AppealComparison, limits: AlarmLimits) -> Iterator[str]:

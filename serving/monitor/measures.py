@@ -44,23 +44,30 @@ class History:
     """Facts of each customer, at the first decision."""
     decisions: int
     customers: int
+    others: int
+    """Decisions by other bundles, of which nothing but the facts counts."""
 
 
-def history(rows: Iterable[Followed], now: float, params: EnvParams) -> History:
-    """`rows` by customer and time, followed until `now`; `params` are those of the bundle that is looked at."""
+def history(rows: Iterable[Followed], now: float, params: EnvParams, bundle_id: str) -> History:
+    """`rows` by customer and time, followed until `now`; `params` are those of the bundle that is looked at.
+
+    What another bundle said is not this one's: on the day after a recalibration the shift would be asked for again, and
+    scores of another window, or what was seen of other offers, would be read as this one's.
+    """
     columns = observation.names(actions.offers(params))
     spells: list[tuple[float, float, bool]] = []
     contacts: list[tuple[float, float, bool]] = []
     facts: list[Mapping[str, Any]] = []
-    decisions = customers = 0
+    decisions = customers = others = 0
     for _, group in groupby(rows, key=lambda row: row.customer_id):
         mine = list(group)
-        customers, decisions = customers + 1, decisions + len(mine)
-        spells += _spells(mine, now, columns, float(params.risk_window_days))
+        is_own = [row.bundle_id == bundle_id for row in mine]
+        customers, decisions, others = customers + 1, decisions + len(mine), others + is_own.count(False)
+        spells += _spells(mine, is_own, now, columns, float(params.risk_window_days))
         contacts += [
             (*_acceptance(row, columns, params), row.contact_state == "accepted")
-            for row in mine
-            if row.contact_state in _ANSWERED
+            for row, own in zip(mine, is_own, strict=True)
+            if own and row.contact_state in _ANSWERED
         ]
         if mine[0].basis is not None:
             facts.append(msgspec.json.decode(mine[0].basis)["facts"])
@@ -76,15 +83,18 @@ def history(rows: Iterable[Followed], now: float, params: EnvParams) -> History:
         facts=tuple(facts),
         decisions=decisions,
         customers=customers,
+        others=others,
     )
 
 
 def _spells(
-    mine: Sequence[Followed], now: float, columns: Sequence[str], longest: float
+    mine: Sequence[Followed], is_own: Sequence[bool], now: float, columns: Sequence[str], longest: float
 ) -> Iterator[tuple[float, float, bool]]:
     """(risk, days, left) after each decision to wait, with no offer running and no contact planned."""
     protected, pending = columns.index("protection_left"), columns.index("is_pending")
-    for row, after in zip(mine, [*mine[1:], None], strict=True):
+    for row, after, own in zip(mine, [*mine[1:], None], is_own, strict=True):
+        if not own:
+            continue
         seen = _seen(row)
         if row.action != actions.WAIT or seen[protected] > 0 or seen[pending] > 0:
             continue

@@ -10,11 +10,12 @@ import pytest
 
 from retentionjax.bundle import Bundle, load, recalibrating
 from retentionjax.bundle.recalibrating import Shifts
+from retentionjax.decide.customer import is_elevated
 from retentionjax.decide.facts import Facts
 from retentionjax.decide.program import Decider
-from retentionjax.env import dynamics
+from retentionjax.env import EnvParams, dynamics, record
 from retentionjax.errors import DataError
-from retentionjax.tabular.calibrator import Calibrator
+from retentionjax.tabular.calibrator import Calibrator, moved
 
 RECORDS = [{**bundles.CUSTOMER, "customer_id": str(n), "months": n, "age": 20 + n} for n in range(0, 60, 3)]
 
@@ -75,3 +76,15 @@ def test_a_calibrator_shifts_at_its_knots_and_stays_one() -> None:
     assert moved.apply(np.array([0.9]))[0] <= 0.999
     with pytest.raises(DataError, match="finite"):
         curve.shifted(float("nan"))
+
+
+@pytest.mark.parametrize("shift", [-1.2, -0.8, -0.3, 0.0, 0.3, 0.45, 1.2])
+def test_it_is_told_where_the_shift_alone_makes_trouble_or_hides_it(shift: float) -> None:
+    """By the rule with which decisions read trouble off the scores, of customers whose usual risk is an old score."""
+    params, usual = EnvParams(), np.array([0.01, 0.02])
+    elevated = np.asarray(dynamics.rescored_churn_probability(usual, jnp.asarray(True), params), np.float64)
+    told = recalibrating.warning(Shifts(shift, 0.0), record.to_dict(params))
+    calm_looks_elevated = np.asarray(is_elevated(moved(usual, shift), usual, params))
+    elevated_is_seen = np.asarray(is_elevated(moved(elevated, shift), usual, params))
+    assert ("everybody of low risk" in told) == bool(calm_looks_elevated.all())
+    assert ("nobody" in told) == (not elevated_is_seen.any())

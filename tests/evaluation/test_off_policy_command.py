@@ -9,8 +9,10 @@ import pytest
 from simulated_decisions import simulate
 
 from retentionjax.env import EnvParams, RetentionEnv
+from retentionjax.errors import DataError
 from retentionjax.evaluation.off_policy import command, ledger_file
 from retentionjax.evaluation.off_policy.evaluation import NAMES
+from retentionjax.evaluation.off_policy.log import build
 from retentionjax.evaluation.off_policy.overlap import OverlapError
 
 
@@ -62,3 +64,17 @@ def test_the_command_values_a_bundle_on_an_exported_ledger(bundle_folder, tmp_pa
     assert command.main([*common, "--per", "decision", "--minimum-effective", "20"]) == 0
     with pytest.raises(OverlapError, match="too little overlap"):
         command.main([*common, "--minimum-effective", "1e6"])
+
+
+def test_a_log_of_other_offers_is_told(bundle):
+    """Not by a shape that XLA expects."""
+    rows = {"action": [1, 0], "reward": [1.0, 2.0]}
+    other = build(observation=np.zeros((2, 3)), propensities=np.full((2, 2), 0.5), **rows)
+    with pytest.raises(DataError, match="saw 3 numbers and had 2 actions; allowed: 16 and 13, as the bundle's offers"):
+        command.propensities(bundle, other)
+    chances, mask = np.zeros((2, 13)), np.ones((2, 13))
+    chances[0, 1] = chances[1, 0] = 1
+    mask[0, 0] = 0
+    stuck = build(observation=np.zeros((2, 16)), propensities=chances, mask=mask, **rows)
+    with pytest.raises(DataError, match="row 0, column mask: waiting, action 0, is forbidden"):
+        command.propensities(bundle, stuck)

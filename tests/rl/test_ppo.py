@@ -357,7 +357,29 @@ def test_what_is_no_number_ends_a_run_that_is_not_compiled() -> None:
 def test_a_step_too_long_is_an_error_of_its_iteration() -> None:
     metrics = example()[1]
     with pytest.raises(TrainingError, match=r"iteration 3: parameters are not finite$"):
-        rl.require_sound(replace(metrics, faults=metrics.faults.at[2:, -1].set(1.0)))
+        rl.require_sound(replace(metrics, faults=metrics.faults.at[2:, -2].set(1.0)))
+
+
+class Endless(Meter):
+    """Tells the probability to survive, and never ends."""
+
+    def step(self, key: jax.Array, state: Any, action: Any, params: Any = None) -> tuple[Any, ...]:
+        observation, state, reward, terminated, _, info = super().step(key, state, action, params)
+        never = jnp.zeros_like(terminated)
+        return observation, state, reward, never, never, info
+
+
+@pytest.mark.parametrize("limit", [1.0, np.inf])
+def test_limits_of_episodes_that_never_end_are_no_silent_leave(limit: float) -> None:
+    """Costs are those of finished episodes: without one, every multiplier would stay where it began."""
+    limits = (limit, np.inf)
+    short = CONFIG.replace(num_iterations=2, limits=limits)  # type: ignore[attr-defined]
+    metrics = jax.jit(rl.make_train(Endless(), PARAMS, short))(jax.random.key(0))[1]
+    if np.isfinite(limit):
+        with pytest.raises(TrainingError, match=r"iteration 2: no episode has ended .* no limit was in force$"):
+            rl.summarise(metrics)
+    else:
+        assert rl.summarise(metrics)["episodes"] == 0
 
 
 def test_nothing_is_drawn_where_nothing_is_legal() -> None:

@@ -140,8 +140,8 @@ class Books:
         ledger_file.write(path, {name: [] for name in ledger_file.SCHEMA.names})
 
 
-def books(customers: int, days: float, window: float, seed: int = 0) -> Books:
-    """Customers whose risk over `window` days is told exactly, followed for `days`."""
+def books(bundle_id: str, customers: int, days: float, window: float, seed: int = 0) -> Books:
+    """Customers whose risk over `window` days the bundle told exactly, followed for `days`."""
     random = np.random.default_rng(seed)
     risk = random.uniform(0.3, 0.8, customers)
     gone = np.log1p(-random.random(customers)) / np.log1p(-risk) * window  # days until each leaves
@@ -156,7 +156,7 @@ def books(customers: int, days: float, window: float, seed: int = 0) -> Books:
             observation=seen,
             churn_probability=float(risk[number]),
             accept_probability=0.1,
-            bundle_id="b",
+            bundle_id=bundle_id,
             basis=None,
             contact_state=None,
             send_at=None,
@@ -169,7 +169,7 @@ def books(customers: int, days: float, window: float, seed: int = 0) -> Books:
 
 def test_the_monitor_expects_departures_over_the_bundles_window(bundle: Bundle) -> None:
     """Risks over a year, true ones, followed for a month: as many leave as expected."""
-    ledger: Any = books(5_000, 30, OTHERS["risk_window_days"])
+    ledger: Any = books(bundle.manifest.id, 5_000, 30, OTHERS["risk_window_days"])
     found = judging.check(ledger, bundle, judging.AlarmLimits(days=30))
     assert found.alarms == ()
     assert found.churn.ratio == pytest.approx(1, abs=0.15)
@@ -179,7 +179,7 @@ def test_the_monitor_expects_departures_over_the_bundles_window(bundle: Bundle) 
 
 def test_a_customer_is_followed_for_the_whole_window_and_no_longer(bundle: Bundle) -> None:
     for days in (100, 400):
-        ledger: Any = books(2_000, days, OTHERS["risk_window_days"])
+        ledger: Any = books(bundle.manifest.id, 2_000, days, OTHERS["risk_window_days"])
         found = judging.check(ledger, bundle, judging.AlarmLimits(days=days))
         assert found.churn.low < 1 < found.churn.high
         assert found.churn.observed == sum(

@@ -54,9 +54,24 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def propensities(bundle: "Bundle", log: "DecisionLog") -> "np.ndarray":
-    """Probability of each action under the bundle's policy at each logged decision; f64[n, 13]."""
+    """Probability of each action under the bundle's policy at each logged decision; f64[n, actions].
+
+    Raises DataError for a log of other offers or delays than the bundle's, or of one in which waiting was forbidden.
+    """
     import numpy as np
 
+    from retentionjax.env import actions, observation
+    from retentionjax.errors import DataError
+
+    wanted = observation.size(len(bundle.offers)), actions.count(bundle.params)
+    if (found := (log.observation.shape[1], log.num_actions)) != wanted:
+        raise DataError(
+            f"--log: its decisions saw {found[0]} numbers and had {found[1]} actions; allowed: {wanted[0]} and "
+            f"{wanted[1]}, as the bundle's offers and delays make them"
+        )
+    if not log.mask[:, actions.WAIT].all():
+        row = int(log.row[np.argmin(log.mask[:, actions.WAIT])])
+        raise DataError(f"--log: row {row}, column mask: waiting, action {actions.WAIT}, is forbidden; allowed: always")
     parts = [
         bundle.decide(log.observation[start : start + _AT_ONCE], log.mask[start : start + _AT_ONCE])[0]
         for start in range(0, len(log), _AT_ONCE)

@@ -82,6 +82,10 @@ def test_drift_is_noticed_and_a_recalibrated_bundle_brings_the_value_back(
     assert cli.main(["bundle", "recalibrate", str(current), *new]) == 0
     assert cli.main(["bundle", "promote", str(tmp_path / "second"), str(current)]) == 0
 
+    unheard = look(days=28)  # of the second bundle nothing is known yet: it is not asked to move as the first one was
+    assert unheard.by_others == unheard.decisions > 0
+    assert unheard.alarms == ()
+
     fresh = live(current, world, tmp_path, clock, Weeks("recalibrated", 4, drift=1.2, customers=400))
     mended = look(days=28)
     assert mended.value.policy is not None  # of the drifted weeks, which are long enough ago

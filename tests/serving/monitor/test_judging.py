@@ -1,6 +1,7 @@
 """Measured against believed effects: a promise that is kept is no alarm, one that is not is named."""
 
 import dataclasses
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,12 +11,13 @@ import bundles
 import ledger_rows
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from holdout_ledgers import begin, ended, lives
 from ledger_rows import OFFERS, FrozenClock, decision, record
 
 from retentionjax.bundle import load, write
-from retentionjax.env import EnvParams
+from retentionjax.env import EnvParams, actions, observation
 from serving.ledger import Ledger
 from serving.ledger.types import Outcome
 from serving.monitor import judging
@@ -102,3 +104,19 @@ def test_facts_that_this_bundle_does_not_take_are_counted_and_the_rest_is_compar
     assert (shifts, unread) == (judging.drifted_columns(bundle, tripled)[0], 2)
     assert "churn, bill" in shifts
     assert judging.drifted_columns(bundle, older) == ({}, 2)
+
+
+def test_the_value_of_decisions_of_a_bundle_with_other_offers_is_not_told() -> None:
+    """Their rows are of other lengths, or of as many with other meanings: either ended the check, or told nonsense."""
+    seen, choices = observation.size(len(OFFERS)), actions.count(BUNDLE.params)
+    first, second = OFFERS[:2]
+    table = pa.table(
+        {
+            "bundle_id": ["own", "own", "wide", "wide", "renamed", "renamed"],
+            "observation": [[0.0] * seen] * 2 + [[0.0] * (seen + 1)] * 2 + [[0.0] * seen] * 2,
+            "propensities": [[0.0] * choices] * 2 + [[0.0] * (choices + 3)] * 2 + [[0.0] * choices] * 2,
+            "action": [0, 1, 0, 14, 0, 1],
+            "offer": [None, first, None, "more", None, second],
+        }
+    )
+    assert inspect.unwrap(judging._is_own)(table, BUNDLE).tolist() == [True, True, False, False, False, False]

@@ -105,6 +105,7 @@ def test_spells_end_with_the_next_decision_the_departure_the_month_or_today() ->
         ],
         40 * DAY,
         EnvParams(),
+        "b",
     )
     assert history.days.tolist() == [7, 5, 30, 5]
     assert history.left.tolist() == [False, True, False, False]
@@ -113,8 +114,23 @@ def test_spells_end_with_the_next_decision_the_departure_the_month_or_today() ->
     assert history.accepted.tolist() == [True]
 
 
+def test_what_another_bundle_predicted_is_not_held_against_this_one() -> None:
+    """Its scores are those before a recalibration, or of another window; what it saw may stand in other places."""
+    other = {"bundle_id": "a", "observation": np.full(observation.size(2), 0.5, "<f4").tobytes()}
+    rows = [
+        row("a", 0, **other),
+        row("a", 6),  # the customer's days since then are this one's
+        row("b", 0, action=7, contact_state="accepted", **other),
+        row("c", 0),
+    ]
+    history = measures.history(rows, 10 * DAY, EnvParams(), "b")
+    assert (history.decisions, history.customers, history.others) == (4, 3, 2)
+    assert history.days.tolist() == [4, 10]
+    assert len(history.accept) == 0
+
+
 def test_a_contact_that_is_not_answered_yet_says_nothing() -> None:
-    history = measures.history([row("a", 0, action=1, contact_state="reserved")], DAY, EnvParams())
+    history = measures.history([row("a", 0, action=1, contact_state="reserved")], DAY, EnvParams(), "b")
     assert len(history.accept) == 0
     compared = measures.acceptance(history.accept, history.accepted)
     assert not compared.is_known
