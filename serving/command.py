@@ -179,6 +179,8 @@ def _first_words(made: "Made") -> list[str]:
         lines.append(
             "There is no campaign yet: start with --campaign-customers N, or PUT /v1/campaigns/default with a budget."
         )
+    if made.advice:
+        lines.append(f"WARNING: {made.advice}")
     return lines
 
 

@@ -26,6 +26,8 @@ class Made:
     has_campaign: bool
     """Whether there is a campaign `default`."""
     currency: str
+    advice: str
+    """Why the bundle contacts nobody, and what to do; empty where it may."""
 
 
 def prepare(ledger: Ledger, settings: Settings) -> Made:
@@ -40,7 +42,8 @@ def prepare(ledger: Ledger, settings: Settings) -> Made:
         if existing is None and settings.campaign_customers is not None:
             campaign = _campaign(manifest, settings, tx.now)
             tx.put_campaign(campaign)
-    return Made(token, campaign, existing is not None or campaign is not None, str(manifest.company["currency"]))
+    has_campaign = existing is not None or campaign is not None
+    return Made(token, campaign, has_campaign, str(manifest.company["currency"]), manifest.advice)
 
 
 def _whole(folder: epath.Path) -> Manifest:

@@ -138,7 +138,7 @@ class Company:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Company":
-        """The company that the YAML file at `path` describes; files it names are found beside it.
+        """Reads the company that the YAML file at `path` describes; relative paths in it are relative to that file.
 
         Raises CompanyError with every fault: file, key, value and what is allowed.
         """
@@ -150,13 +150,16 @@ class Company:
         return prior.resolve(self.offers, self.effects, median_charge)
 
     def to_dict(self) -> dict[str, Any]:
-        """The company as JSON can hold it, without the paths of its files; `from_dict` reads it."""
+        """The company as plain values that JSON can hold, without the paths of its files; `from_dict` reads it."""
         plain = unstructure(replace_files(self, None))
         return {"format": FORMAT, **plain}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any], *, where: str = "company") -> "Company":
-        """What `to_dict` wrote. Raises DataError for another format and CompanyError for what does not fit."""
+        """The company that `to_dict` wrote.
+
+        Raises DataError for another format and CompanyError for values that do not fit.
+        """
         if plain.get("format") != FORMAT:
             found = plain.get("format")
             raise DataError(f"{where}: company format {found!r} is unknown; this program reads format {FORMAT}")

@@ -54,7 +54,7 @@ class Customer(NamedTuple):  # as a frozen dataclass it would cost six times as 
 
 
 class Customers(NamedTuple):
-    """What is known of B customers, as arrays; see `EnvState`."""
+    """What is known about B customers, as arrays; see `EnvState`."""
 
     day: Int[Rows, " B"]
     contact_history: Int[Rows, " B"]  # u32, bit k is set if there was a contact k + 1 days ago
@@ -68,7 +68,7 @@ class Customers(NamedTuple):
 
 
 def unknown(rows: int, *, day: int = 0) -> Customers:
-    """Customers of whom nothing is known, on this day of the campaign."""
+    """`rows` customers about whom nothing is known, on this day of the campaign."""
     zeros, none = np.zeros(rows, np.int32), np.full(rows, NO_OFFER, np.int32)
     return Customers(
         day=np.full(rows, day, np.int32),

@@ -1,4 +1,4 @@
-"""What chance decides, as hashes: drawn again, a draw is the same, whoever draws.
+"""Random draws as hashes: whoever repeats a draw gets the same result.
 
 Two draws are made of a customer. Once a campaign her *arm*, at the number p(salt, customer) in [0, 1):
 
@@ -38,7 +38,7 @@ class Pilot:
 
 
 class Arm(NamedTuple):
-    """What a customer was drawn to."""
+    """The arm that a customer was drawn to."""
 
     group: Group
     pilot_arm: str | None

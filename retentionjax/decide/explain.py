@@ -1,4 +1,4 @@
-"""Why a decision is what it is: each rule and what it took away, what each offer is worth, the facts that matter."""
+"""Explains a decision: each rule and the actions it removed, what each offer is worth, the facts that matter."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class OfferWorth:
-    """A contact today with one offer, and never again, against never again a contact."""
+    """What one contact today with an offer, and none later, is worth over no further contact."""
 
     offer: str
     """Its name."""
@@ -69,7 +69,7 @@ class Reason:
     value: float | str | None
     """None: missing."""
     risk_without: float
-    """Risk of leaving had this fact no say, the others their own; the steps of several facts do not add up."""
+    """Risk of leaving without this fact's contribution; the steps of several facts do not add up."""
     risk: float
     """Risk of leaving as it is."""
     log_odds: float
@@ -83,7 +83,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Explanation:
-    """All that a person wants to know about a decision."""
+    """What a person may want to know about a decision."""
 
     actions: tuple[ActionChance, ...]
     constraints: tuple[Removal, ...]

@@ -22,7 +22,7 @@ Values = Float[np.ndarray, "..."]
 
 @dataclass(frozen=True)
 class ArmDifference:
-    """An arm's mean less that of those left alone, with a 90 % interval; no ends where there is none."""
+    """An arm's mean less that of customers left alone, with a 90 % interval; its ends are None if there is none."""
 
     mean: float
     low: float | None
@@ -37,7 +37,7 @@ class ArmDifference:
 
 @dataclass(frozen=True)
 class Surprise:
-    """How many did something, beside how many the model expects on the days to which it can look."""
+    """How many customers did something, beside how many the model expects to."""
 
     seen: int
     expected: float

@@ -40,7 +40,7 @@ _BUDGET = NAMES.index("campaign_budget")
 
 @dataclass(frozen=True)
 class Range:
-    """A median under the belief, with the 90 % interval of its draws."""
+    """A median over draws of what is believed, with their 90 % interval."""
 
     median: float
     low: float
@@ -52,7 +52,7 @@ class Range:
         return cls(*(float(each) for each in np.quantile(draws, [0.5, 0.05, 0.95])))
 
     def times(self, factor: float) -> "Range":
-        """All three in other units."""
+        """The median and both ends, multiplied by a factor."""
         return Range(self.median * factor, self.low * factor, self.high * factor)
 
 
@@ -66,15 +66,15 @@ class PlannedArm:
     accepted: Range
     cost: Range
     effect: Range | None = None
-    """Share that leaves, less that of `none`; None for `none` itself, as the rest."""
+    """Share that leaves, less the share in `none`; None for `none` itself, like the fields below."""
     smallest: float | None = None
-    """Fewer departures, as a share of the customers, that are seen with 80 % power; None: not even if none left."""
+    """Smallest drop in the share that leaves that is detected with 80 % power; None: not even if nobody left."""
     smallest_multiplier: float | None = None
-    """Multiplier of the hazard of those who accept that is seen so; None: too few accept for any."""
+    """Largest hazard multiplier of those who accept that is detected so; None: too few accept for any."""
     power: float | None = None
-    """Power to see the median effect."""
+    """Power to detect the median effect."""
     needed: int | None = None
-    """Customers an arm that see the median effect with 80 % power; None: more than 100 million."""
+    """Customers per arm that detect the median effect with 80 % power; None: more than 100 million."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class PilotPlan:
 
     @property
     def customers(self) -> int:
-        """Customers of all arms."""
+        """Customers in all arms together."""
         return sum(arm.customers for arm in self.arms)
 
     @property
@@ -251,7 +251,7 @@ def power(alone: float, treated: float, customers: int, random: np.random.Genera
 
 
 def smallest_seen(alone: float, customers: int, random: np.random.Generator) -> float | None:
-    """The fewest departures fewer, as a share, that `POWER` of trials see; None where not even all would be seen."""
+    """The smallest drop in the share leaving that `POWER` of the trials detect; None if they miss even the largest."""
     if power(alone, 0.0, customers, random) < POWER:
         return None
     low, high = 0.0, alone
@@ -262,7 +262,7 @@ def smallest_seen(alone: float, customers: int, random: np.random.Generator) -> 
 
 
 def needed(alone: float, treated: float, random: np.random.Generator) -> int | None:
-    """Customers an arm with which `POWER` of trials see the difference; None for more than 100 million."""
+    """Customers per arm with which `POWER` of the trials detect the difference; None for more than 100 million."""
     low, high = 1, 2
     while power(alone, treated, high, random) < POWER:
         low, high = high, 2 * high

@@ -57,12 +57,12 @@ class Estimate:
     """95 % quantile."""
     is_estimated: bool
     because: str = ""
-    """Why it stays at the prior; empty where it was estimated."""
+    """Why the effect keeps its prior; empty if it was estimated."""
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """What is believed after the log."""
+    """What is believed about the effects after the log."""
 
     estimates: Mapping[str, Estimate]
     draws: Mapping[str, Float[np.ndarray, " K"]]
@@ -75,7 +75,7 @@ class Posterior:
 
     @property
     def is_reliable(self) -> bool:
-        """Whether the draws passed their check, of the importance weights or of the chains."""
+        """Whether the draws passed the check of their importance weights, or of the chains."""
         return self.pareto_k <= TRUSTED if self.r_hat is None else self.r_hat <= chain.CONVERGED
 
     def is_shown(self, name: str) -> bool:
@@ -97,8 +97,11 @@ class Evidence(NamedTuple):
 
 
 def draws_to_params(draws: Mapping[str, Any], offers: Sequence[str], params: EnvParams) -> EnvParams:
-    """K environments: the leaves of `params` that are effects with a leading axis of K, one row a draw; the others,
-    the population included, are shared. The risk process is among the effects where the draws leave it in doubt."""
+    """The environments of K draws: `params` whose leaves of effects have a leading axis of K, one row per draw.
+
+    All other leaves, the population included, are shared. The risk process is among the effects where the draws leave
+    it in doubt.
+    """
     risk = {name: jnp.asarray(draws[name]) for name in RISK if name in draws}
     return belief.believed(draws, offers, params).replace(**risk)  # type: ignore[attr-defined]
 

@@ -73,7 +73,7 @@ _HOSTILE_NAME = re.compile(rf"{_HOSTILE.pattern}|\bfree\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Sender:
-    """Who writes: set by the operator and trusted."""
+    """The company that sends the message: set by the operator and trusted."""
 
     name: str
     postal_address: str
@@ -172,7 +172,7 @@ class Brief:
 
     @cached_property
     def own_words(self) -> tuple[str, ...]:
-        """What is told in this message's own words: names, facts, and the words of the offer."""
+        """Texts that only this message contains: names, facts, and the words of the offer."""
         return (self.sender.name, self.name or "", *self.known.values(), self.offer.say or "")
 
     @cached_property

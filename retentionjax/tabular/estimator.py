@@ -41,10 +41,10 @@ class ChurnClassifier(ClassifierMixin, BaseEstimator):
     """Gradient-boosted trees with isotonic calibration on out-of-fold scores, for two classes.
 
     Parameters have the names that XGBoost's own estimators give them and the defaults of `BoosterConfig`; `cv` is the
-    number of folds of the calibration, fewer where a class has fewer rows. Columns of a DataFrame that hold text, or
-    are of pandas' category type, are categories, which XGBoost splits natively; what is missing, and a category that
-    was not there at fitting, the trees have a branch for. A number for `random_state` gives the same trees on every
-    machine.
+    number of folds of the calibration, fewer if a class has fewer rows. Columns of a DataFrame that hold text or are of
+    pandas' category type are categories, which XGBoost splits natively. Missing values, and categories that were not
+    there at fitting, have a branch of their own in the trees. A number for `random_state` gives the same trees on
+    every machine.
 
     >>> model = ChurnClassifier(random_state=0).fit(table, left)  # doctest: +SKIP
     >>> model.predict_proba(table)[:, 1]  # P(left), calibrated

@@ -89,7 +89,7 @@ def find(study: Study) -> Found:
     if not len(study.customers.held):
         return Found(study, None, _nobody(study.campaign))
     if study.known_days <= 0:
-        return Found(study, None, "nobody has said of any customer until when she stayed")
+        return Found(study, None, "no customer has been reported as kept or churned yet")
     days = np.arange(1.0, math.floor(study.known_days) + 1)
     try:
         return Found(study, measure(study.customers, days))
@@ -100,9 +100,9 @@ def find(study: Study) -> Found:
 def _nobody(campaign: CampaignView) -> str:
     holdout, pilot = campaign.holdout, campaign.pilot
     if pilot is not None and holdout + pilot.share >= _ALL:
-        return "the pilot takes everybody whom the hold-out leaves, so that the policy has nobody to be compared"
+        return "the pilot takes everybody who is not held out, so the policy has no customers to compare"
     if holdout:
-        return f"nobody has been drawn yet by the hold-out of {holdout:.1%}, which is drawn with first decisions"
+        return f"the hold-out of {holdout:.1%} has no customers yet; they are drawn with their first decisions"
     return "the campaign holds out nobody, so there is nobody to compare its customers with"
 
 

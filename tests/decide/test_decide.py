@@ -193,7 +193,7 @@ def test_where_the_budget_does_not_bind_its_next_unit_returns_nothing(
     assert decision.explanation.multiplier == 0
     assert [each.net for each in decision.explanation.offers] == [each.gain for each in decision.explanation.offers]
     for shown, said in (
-        (decision, "so that the next unit returns nothing"),
+        (decision, "so one more unit returns nothing"),
         (decide(decider, bundles.CUSTOMER), "0.75 × cost"),
     ):
         show(shown)

@@ -1,6 +1,7 @@
 """Settings: flags over environment over defaults, each checked, secrets from files and never shown."""
 
 import contextlib
+import dataclasses
 import time
 from pathlib import Path
 from unittest import mock
@@ -8,6 +9,7 @@ from unittest import mock
 import pytest
 
 from retentionjax.bundle import pointer
+from retentionjax.bundle.manifest import gate_advice
 from retentionjax.errors import ConfigError
 from serving import command, settings
 from serving.command import kept_programs
@@ -118,3 +120,14 @@ def test_the_budget_of_the_first_campaign_is_exact(checked: Path, tmp_path: Path
         made = prepare(ledger, parse(flags, {})).campaign
     assert made is not None
     assert made.budget_micros == 2_010_000
+
+
+def test_a_start_warns_of_a_bundle_that_contacts_nobody(checked: Path, tmp_path: Path) -> None:
+    with contextlib.closing(Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=time.time)) as ledger:
+        made = prepare(ledger, parse(["--bundle", str(checked)], {}))
+    assert made.advice == ""
+    assert not [line for line in command._first_words(made) if "WARNING" in line]
+    advice = gate_advice({"waits": 1.0, "gate_probability": 0.64, "gate_minimum": 0.9})
+    *_, last = command._first_words(dataclasses.replace(made, advice=advice))
+    assert last.startswith("WARNING: This bundle contacts nobody")
+    assert "64%" in last

@@ -173,14 +173,14 @@ def test_it_works_without_javascript(chromium: Any, own: Running) -> None:
     assert page.inner_text("h1") == "What if"
     page.goto(own.url + "/console/safety")
     page.check("input[value=never]")
-    page.click("text=Set")
+    page.click("button:text-is('Set')")
     assert "Nobody is contacted" in page.inner_text("[role=status]")
     page.goto(own.url + "/console/decide?example=somebody")
     page.click("button[value=try]")
     assert "kill switch" in page.inner_text("#result")
     page.goto(own.url + "/console/safety")
     page.check("input[value=policy]")
-    page.click("text=Set")
+    page.click("button:text-is('Set')")
 
 
 @browser_only

@@ -229,7 +229,7 @@ def test_the_campaign_looked_at_is_kept_from_page_to_page_and_marked(own: Runnin
 def test_a_hold_out_that_has_drawn_nobody_is_not_called_none(own: Running) -> None:
     send(own, "campaigns", campaign_id="fresh", budget="100", customers="50", holdout="10")
     said = text(get(own, "/console/effect?id=fresh"))
-    assert "nobody has been drawn yet by the hold-out of 10.0%" in said
+    assert "the hold-out of 10.0% has no customers yet" in said
 
 
 # --- deciding --------------------------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def test_the_usual_risk_of_a_file_or_of_the_form_counts_as_the_apis_does(own: Ru
     pasted = json.dumps({"customer_id": "new", **FACTS, "history": history})
     page = text(send(own, "decide", paste=pasted, how="try"))
     assert "Usually 1.2 %" in page
-    assert "Left out of the file's history: contacts days ago." in page
+    assert "Not used from the file's history: contacts days ago." in page
     facts = {f"fact.{name}": str(value) for name, value in FACTS.items()}
     typed = send(own, "decide", customer_id="new", usual_risk="1.23456789", how="try", **facts)
     assert "Usually 1.2 %" in text(typed)
@@ -307,7 +307,7 @@ def test_a_wait_says_why(own: Running) -> None:
         assert "The policy waits here with a chance of 25.0 %" in sentence
         assert said in sentence
     assert best.words in waiting(decision, why, "USD")
-    assert waiting(decision, None, "USD").endswith("not kept any more.")
+    assert waiting(decision, None, "USD").endswith("has been deleted.")
 
 
 def test_a_contact_is_now_only_when_it_is_sent_now() -> None:
@@ -332,7 +332,7 @@ def test_numbers_that_the_models_have_never_seen_are_warned_of_where_the_bundle_
     sane = json.loads(demo.REQUEST.read_text(encoding="utf-8"))["facts"]
     assert unusual(shipped, sane) == []
     found = unusual(shipped, {**sane, "tenure": -5, "age": 1234567.0})
-    assert [each.partition(",")[0] for each in found] == ["tenure is -5", "age is 1234567"]
+    assert [each.partition(";")[0] for each in found] == ["tenure is -5", "age is 1234567"]
     assert "has only seen 0 to 72" in found[0]
 
 

@@ -66,7 +66,7 @@ def test_the_page_says_it_in_words_and_draws_it(campaign: Running) -> None:
     figures = page.partition("In figures")[2].partition("</dl>")[0]
     for name in ("Customers kept by it, adjusted", "Kept of every 100, adjusted", "Money it brought, adjusted"):
         assert figures.partition(name)[2].partition("<dd>")[2].lstrip().startswith('<span class="muted">not known yet')
-    assert "What this rests on" in page
+    assert "What this is based on" in page
     assert "Chance alone decided who is held out" in page
     assert "/console/effect?id=default" in first
     for letter in "κλρσα":

@@ -155,7 +155,7 @@ def test_nothing_is_said_where_nobody_was_heard_of_or_held_out(ledger: Ledger, c
     clock.to_day(DAYS)
     found = seen(ledger)
     assert found.answer.startswith("Nobody can say yet")
-    assert "until when she stayed" in found.answer
+    assert "no customer has been reported" in found.answer
     assert found.kept is None
     with ledger.transaction() as tx:
         tx.put_campaign(replace(campaign(), campaign_id="proof", holdout=0.0))
@@ -164,7 +164,7 @@ def test_nothing_is_said_where_nobody_was_heard_of_or_held_out(ledger: Ledger, c
         assert other is not None
         assert "holds out nobody" in look(reader, other).answer
         later = look(reader, replace(other, holdout=0.05))
-    assert "nobody has been drawn yet by the hold-out of 5.0%" in later.answer
+    assert "the hold-out of 5.0% has no customers yet" in later.answer
 
 
 def test_who_can_never_tell_is_not_told_to_wait(ledger: Ledger, clock: FrozenClock) -> None:
@@ -224,7 +224,7 @@ def test_a_pilot_of_all_whom_the_hold_out_leaves_is_compared_and_the_policy_with
     ended(ledger, clock, lives(arms, {"holdout": 0.02, "none": 0.06, "ten": 0.006}))
     found = seen(ledger)
     assert found.kept is None
-    assert "the policy has nobody to be compared" in found.answer
+    assert "the policy has no customers to compare" in found.answer
     (ten,) = found.pilot
     assert ten.kept.low is not None
     assert ten.kept.low > 0.2
