@@ -31,7 +31,7 @@ def golden(name: str) -> tuple[Decoder, dict[str, np.ndarray]]:
 def decode(model: Decoder, tokens: np.ndarray, mask: np.ndarray, prefill: int) -> np.ndarray:
     """Logits of a prefill, then of each token by itself, over a cache with room to spare."""
     batch, time = tokens.shape
-    slots = np.pad(mask, ((0, 0), (0, 3)))
+    slots = jnp.asarray(np.pad(mask, ((0, 0), (0, 3))))
     positions = np.cumsum(mask, axis=1) - mask
 
     @jax.jit

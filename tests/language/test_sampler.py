@@ -103,9 +103,8 @@ def test_the_states_below_the_adapter_are_kept_end_token_included() -> None:
     _, kept = ending()
     tokens, mask = whole(kept)
     positions = np.maximum(np.cumsum(mask, 1) - 1, 0)
-    below, _ = compiled_model.blocks(
-        DECODER, DECODER.embed(tokens, positions), positions, mask, last=ADAPTER.first_layer
-    )
+    x = DECODER.embed(jnp.asarray(tokens), jnp.asarray(positions))
+    below, _ = compiled_model.blocks(DECODER, x, positions, mask, last=ADAPTER.first_layer)
     np.testing.assert_allclose(np.asarray(kept.trunk)[mask], np.asarray(below)[mask], atol=1e-4)
 
 
