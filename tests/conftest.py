@@ -2,7 +2,9 @@
 
 import contextlib
 import ctypes
+import functools
 import gc
+import itertools
 import os
 import random
 import sys
@@ -33,6 +35,7 @@ import jax
 import numpy as np
 import pytest
 from bucket_server import bucket, storage_server
+from jax._src.interpreters import mlir
 from jaxtyping import install_import_hook
 
 if TYPE_CHECKING:
@@ -44,6 +47,12 @@ __all__ = ["bucket", "storage_server"]  # fixtures of any test
 # texts and tables is left to the static checker: checking each call there took three quarters of its tests' time.
 WITH_ARRAYS = ("bundle", "decide", "effects", "env", "evaluation", "language", "rl", "score", "tabular")
 install_import_hook([f"retentionjax.{package}" for package in WITH_ARRAYS], "checked.annotations")
+
+# To make the context of a program takes a sixth of the time of a small one, and they are all alike; a new one from time
+# to time, since a context keeps every constant of its programs.
+_context, _asked = mlir.make_ir_context, itertools.count()
+_contexts = functools.lru_cache(maxsize=1)(lambda hundred: _context())
+mlir.make_ir_context = lambda: _contexts(next(_asked) // 100)
 
 # Until all tests are imported: what is imported stays, and the collector would walk it again and again.
 gc.disable()

@@ -290,7 +290,7 @@ def _play_alone(
 ) -> tuple[Episodes, Float[Array, " days"]]:
     """`play_chunk` with a population of just these episodes' customers: one program fits any number of customers."""
     people = jax.tree.map(lambda column: np.asarray(column)[customers], params.population)
-    alone = params.replace(population=people)  # type: ignore[attr-defined]
+    alone, policy = _typed((params.replace(population=people), policy))  # type: ignore[attr-defined]
     rows = jnp.arange(len(customers))
     return play_chunk(env, alone, policy, key, jnp.asarray(customers), days, rows=rows, first=first)
 
@@ -298,6 +298,11 @@ def _play_alone(
 def _at_once(episodes: int) -> int:
     """One of five sizes, so that few programs serve all: compiling costs more than the filled-up episodes."""
     return next((CHUNK // parts for parts in (16, 8, 4, 2) if episodes <= CHUNK // parts), CHUNK)
+
+
+def _typed(tree: Any) -> Any:
+    """The same numbers, each of a type: one of Python's and one read from an array would be a program each."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), tree)
 
 
 def daily_spend(

@@ -32,7 +32,7 @@ def customers(folder: Path, file: str) -> pd.DataFrame:
 def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        threading.Thread(target=serving.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{serving.server_port}", tmp_path
         serving.shutdown()
 

@@ -304,7 +304,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def service() -> Iterator[Service]:
     server = Service(("127.0.0.1", 0), Handler)
     server.answers, server.bodies = {}, []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()

@@ -24,6 +24,7 @@ PARAMS = EnvParams(
     offer_days=jnp.array([2, 2, 2, 2]),
     effect_days=jnp.array([2, 3, 4, 3]),
 )
+CUSTOMERS = jax.jit(likelihood.customers)
 KAPPA, APPEAL = (0.90, 0.75, 0.60, 0.45), (0.0, 0.4, 0.8, 1.6)
 
 
@@ -81,22 +82,21 @@ def everything(lane: Lane) -> float:
 @pytest.mark.parametrize("seed", range(12))
 def test_the_filter_equals_the_sum_over_every_path_of_the_risk(seed: int) -> None:
     lane = a_customer(seed)
-    found = jax.jit(likelihood.customers)(lane, PARAMS).log_likelihood
+    found = CUSTOMERS(lane, PARAMS).log_likelihood
     np.testing.assert_allclose(found, np.log(everything(lane)), rtol=2e-5, atol=2e-5)
 
 
 def test_what_was_applied_without_asking_says_nothing_by_being_accepted() -> None:
     lane = a_customer(3)
     asked, applied = (
-        float(likelihood.customers(lane._replace(asked=jnp.asarray(value)), PARAMS).log_likelihood)
-        for value in (True, False)
+        float(CUSTOMERS(lane._replace(asked=jnp.asarray(value)), PARAMS).log_likelihood) for value in (True, False)
     )
     assert (lane.offer != NO_OFFER).any()
     assert asked < applied
 
 
 def test_a_customer_of_whom_nothing_was_seen_says_nothing() -> None:
-    seen = likelihood.customers(a_customer(1)._replace(observed_days=jnp.int32(0)), PARAMS)
+    seen = CUSTOMERS(a_customer(1)._replace(observed_days=jnp.int32(0)), PARAMS)
     assert float(seen.log_likelihood) == 0
 
 
@@ -104,7 +104,7 @@ def test_predicted_departures_add_up_to_those_of_the_simulator() -> None:
     params = company(2000, effect_days=jnp.full(4, 30))
     log = simulate(params, {"none": 0.4, "five": 0.3, "twenty": 0.3}, days=40)
     lanes = log.lanes()
-    leaving = np.asarray(likelihood.customers(jax.tree.map(jnp.asarray, lanes), params).leaving, np.float64)
+    leaving = np.asarray(CUSTOMERS(lanes, params).leaving, np.float64)
     there = np.arange(log.days)[:, None] < log.observed_days
     expected = (leaving * there).sum()
     assert abs((log.left_day >= 0).sum() - expected) < 3 * np.sqrt(expected)

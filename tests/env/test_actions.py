@@ -1,9 +1,12 @@
 """The action codec, for any number of offers and delays."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import Compiled
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,10 +14,12 @@ from retentionjax.env import EnvParams, RetentionEnv, actions
 from retentionjax.errors import ConfigError
 
 DEMO = EnvParams()
+CODEC: Any = Compiled(actions)
 
 
 def sized(offers: int, delays: int) -> EnvParams:
-    return EnvParams(**dict.fromkeys(actions.OF_OFFERS, jnp.zeros(offers)), delays=jnp.arange(delays))
+    free = jnp.asarray(np.zeros(offers, np.float32))
+    return EnvParams(**dict.fromkeys(actions.OF_OFFERS, free), delays=jnp.asarray(np.arange(delays)))
 
 
 # Each size compiles programs of its own: few of them, the least and the most among them.
@@ -25,16 +30,16 @@ SIZES = ((1, 1), (1, 5), (2, 3), (7, 2), (20, 4), (64, 1), (64, 5))
 def test_decode_inverts_encode(size: tuple[int, int], data: st.DataObject) -> None:
     params = sized(*size)
     offer, delay = data.draw(st.integers(0, size[0] - 1)), data.draw(st.integers(0, size[1] - 1))
-    decoded = actions.decode(actions.encode(offer, delay, params), params)
+    decoded = CODEC.decode(CODEC.encode(np.int32(offer), np.int32(delay), params), params)
     assert (bool(decoded.contact), int(decoded.offer), int(decoded.delay)) == (True, offer, delay)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_actions_are_numbered_without_gaps(size: tuple[int, int]) -> None:
     params = sized(*size)
-    every = jnp.arange(actions.count(params))
-    decoded = actions.decode(every, params)
-    np.testing.assert_array_equal(actions.encode(decoded.offer, decoded.delay, params)[1:], every[1:])
+    every = np.arange(actions.count(params), dtype=np.int32)
+    decoded = CODEC.decode(every, params)
+    np.testing.assert_array_equal(CODEC.encode(decoded.offer, decoded.delay, params)[1:], every[1:])
     np.testing.assert_array_equal(decoded.contact, every > 0)
     assert int(decoded.offer.max()) == size[0] - 1
 
@@ -43,19 +48,19 @@ def test_actions_are_numbered_without_gaps(size: tuple[int, int]) -> None:
 def test_actions_are_numbered_as_the_design_says(action: int, offer: int, delay: int) -> None:
     """1 + offer · delays + delay"""
     assert actions.count(DEMO) == 13
-    decoded = actions.decode(action, DEMO)
+    decoded = CODEC.decode(np.int32(action), DEMO)
     assert (int(decoded.offer), int(decoded.delay)) == (offer, delay)
 
 
 def test_a_batch_of_worlds_has_the_sizes_of_one() -> None:
-    worlds = EnvParams(**dict.fromkeys(actions.OF_OFFERS, jnp.zeros((5, 3))), delays=jnp.zeros((5, 2)))
+    worlds = EnvParams(**dict.fromkeys(actions.OF_OFFERS, np.zeros((5, 3))), delays=np.zeros((5, 2)))
     assert (actions.offers(worlds), actions.delays(worlds), actions.count(worlds)) == (3, 2, 7)
 
 
 @pytest.mark.parametrize("size", [1, 3, 6])
 @pytest.mark.parametrize("name", actions.OF_OFFERS)
 def test_offers_that_differ_in_number_are_refused_and_not_broadcast(name: str, size: int) -> None:
-    env, changed = RetentionEnv(), DEMO.replace(**{name: jnp.ones(size, getattr(DEMO, name).dtype)})
+    env, changed = RetentionEnv(), DEMO.replace(**{name: jnp.asarray(np.ones(size, getattr(DEMO, name).dtype))})
     key = jax.random.key(0)
     state = env.reset(key, DEMO)[1]
     uses = [lambda: env.reset(key, changed), lambda: env.step(key, state, 1, changed)]

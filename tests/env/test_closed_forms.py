@@ -2,18 +2,23 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from campaigns import play, synthetic_population, wait
+from compiled import Compiled
 from oracles import never_contact
 from scipy import stats
 
-from retentionjax.env import EnvParams, Population, RetentionEnv, dynamics
-from retentionjax.env.value import expected_never_value, never_contact_value, with_potential
+from retentionjax.env import EnvParams, Population, RetentionEnv
+from retentionjax.env import dynamics as uncompiled
+from retentionjax.env import value as uncompiled_value
 
+dynamics: Any = Compiled(uncompiled)
+value: Any = Compiled(uncompiled_value)
 SAMPLED = RetentionEnv()
 EXPECTED = RetentionEnv(expected_churn=True)
 RISK = {"onset": 1 / 45, "recovery": 1 / 7}
@@ -24,13 +29,13 @@ def columns(population: Population) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_average_hazard_compounds_to_the_calibrated_probability() -> None:
-    p = jnp.linspace(0.001, 0.999, 500)
+    p = np.linspace(0.001, 0.999, 500, dtype=np.float32)
     h = dynamics.average_hazard(p, EnvParams())
     np.testing.assert_allclose(1 - (1 - np.asarray(h, np.float64)) ** 30, p, rtol=1e-4)
 
 
 def test_calm_and_elevated_hazards_average_to_the_calibrated_one() -> None:
-    p = jnp.linspace(0.001, 0.95, 500)  # above, the elevated hazard is cut at 0.9
+    p = np.linspace(0.001, 0.95, 500, dtype=np.float32)  # above, the elevated hazard is cut at 0.9
     params = EnvParams(risk_ratio=4.0)
     calm, elevated = dynamics.hazards(p, params)
     share = dynamics.elevated_share(params)
@@ -70,12 +75,12 @@ def test_at_risk_ratio_one_survival_is_a_plain_power() -> None:
 def test_the_residual_value_is_a_plain_sum(tail: int) -> None:
     p = np.concatenate([[1e-4, 1 - 1e-4], np.linspace(0.01, 0.99, 99)])
     m = np.linspace(18, 119, len(p))
-    ours = dynamics.residual_value(jnp.asarray(m), jnp.asarray(p), EnvParams(tail_days=tail))
+    ours = dynamics.residual_value(np.float32(m), np.float32(p), EnvParams(tail_days=tail))
     np.testing.assert_allclose(ours, never_contact.residual(m, p, tail=tail), rtol=1e-4, atol=1e-5)
 
 
 def test_the_residual_value_of_a_customer_who_never_leaves_is_the_whole_tail() -> None:
-    ours = dynamics.residual_value(jnp.float32(60), jnp.float32(0), EnvParams(tail_days=90))
+    ours = dynamics.residual_value(np.float32(60), np.float32(0), EnvParams(tail_days=90))
     assert float(ours) == pytest.approx(180.0)
 
 
@@ -88,17 +93,17 @@ def test_the_never_contact_table_sums_survival_and_residual() -> None:
         there = never_contact.survival(stay[i], 90, **RISK)  # in the evening of day t the customer of day t + 1
         last = never_contact.residual(m[i : i + 1], p[i : i + 1], tail=90)[0]
         by_hand.append(m[i] / 30 * there[1:].sum() + there[-1] * last)
-    ours = expected_never_value(EnvParams(population=population))
+    ours = value.expected_never_value(EnvParams(population=population))
     np.testing.assert_allclose(ours, by_hand, rtol=1e-4)
     np.testing.assert_allclose(ours, never_contact.moments(m, p)[0], rtol=1e-4)
 
 
 def test_the_potential_is_zero_after_the_last_day() -> None:
-    params = with_potential(EnvParams(population=synthetic_population(5), horizon_days=7))
+    params = uncompiled_value.with_potential(EnvParams(population=synthetic_population(5), horizon_days=7))
     assert params.potential.shape == (8, 5, 2)
     assert not params.potential[7].any()
     assert (params.potential[:7] > 0).all()
-    np.testing.assert_array_equal(params.potential, never_contact_value(params.population, params))
+    np.testing.assert_array_equal(params.potential, uncompiled_value.never_contact_value(params.population, params))
 
 
 def monte_carlo_scores(population: Population, copies: int) -> np.ndarray:
@@ -140,7 +145,7 @@ def test_never_contact_is_worth_its_closed_form_for_every_telco_customer(real_da
     assert len(p) == 7043
     mean, _ = never_contact.moments(m, p)
     assert 190 < mean.mean() < 215  # $; the design's prototype says 203
-    np.testing.assert_allclose(expected_never_value(EnvParams(population=population)), mean, rtol=2e-4)
+    np.testing.assert_allclose(value.expected_never_value(EnvParams(population=population)), mean, rtol=2e-4)
     assert_standard_normal(monte_carlo_scores(population, copies=8), p)
 
 

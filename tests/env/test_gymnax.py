@@ -137,7 +137,7 @@ def test_an_ended_episode_restarts_with_a_new_customer_on_day_0() -> None:
 
 def test_every_observation_lies_in_the_space(params: EnvParams) -> None:
     observed, *_, info = sampled_restarts().results
-    contains = jax.vmap(jax.vmap(SAMPLED.observation_space(params).contains))
+    contains = jax.jit(jax.vmap(jax.vmap(SAMPLED.observation_space(params).contains)))
     assert contains(observed).all()
     assert contains(info["final_observation"]).all()
 
@@ -153,7 +153,7 @@ def test_steps_repeat_with_their_keys_and_differ_without(params: EnvParams) -> N
 
 def test_a_reset_draws_customers_uniformly_and_risk_from_its_stationary_distribution(params: EnvParams) -> None:
     n = 20_000
-    _, states = jax.vmap(ENV.reset, (0, None))(jax.random.split(jax.random.key(0), n), params)
+    _, states = jax.jit(jax.vmap(ENV.reset, (0, None)))(jax.random.split(jax.random.key(0), n), params)
     counts = np.bincount(states.customer, minlength=20)
     assert len(counts) == 20
     chi_square = ((counts - n / 20) ** 2 / (n / 20)).sum()

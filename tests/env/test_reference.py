@@ -103,7 +103,7 @@ def made_up_states(random: np.random.Generator, population: Any, c: dict[str, An
         "protection_days_left": np.where(running, random.integers(1, protects + 1), 0).astype(np.int32),
         "account_used": (random.uniform(0, 1.2, n) * c["account_cap"] * (random.random(n) < 0.8)).astype(np.float32),
     }
-    return EnvState(**jax.tree.map(jnp.asarray, state))
+    return EnvState(**state)
 
 
 def half_legal(key: jax.Array, state: EnvState, mask: jax.Array) -> jax.Array:
@@ -120,10 +120,10 @@ def reached_states(random: np.random.Generator, params: EnvParams, n: int) -> An
     def states_of(params: EnvParams, customers: Any, elevated: Any) -> EnvState:
         return play(ENV, params, half_legal, customers, elevated=elevated, days=max(HORIZONS)).states
 
-    states = jax.jit(jax.vmap(states_of))(params, customers, elevated)  # [sets, days, n // 8]
+    states = jax.tree.map(np.asarray, jax.jit(jax.vmap(states_of))(params, customers, elevated))  # [sets, days, n // 8]
     days = (random.random((8, SETS)) * np.asarray(params.horizon_days)).astype(int)
     picked = [jax.tree.map(lambda field, day=day: field[np.arange(SETS), day], states) for day in days]
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *picked)
+    return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *picked)
 
 
 def morning(state: dict[str, Any]) -> reference.Morning:
@@ -179,11 +179,18 @@ def by_name(step: Any) -> Any:
 
 
 def stacked(trees: list[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves])), *trees)
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
 
 
 def potentials(params: EnvParams) -> jax.Array:
     """f32[sets, longest horizon + 1, customers, 2]: the environment's Φ; rows past a set's horizon are 0."""
+    which = np.array([HORIZONS.index(int(days)) for days in params.horizon_days])
+    return tables(params)[which, np.arange(SETS)]
+
+
+@jax.jit
+def tables(params: EnvParams) -> jax.Array:
+    """The tables of `potentials`, whatever a set's horizon, for each of `HORIZONS`."""
     tables = []
     for days in HORIZONS:
         one = partial(
@@ -191,8 +198,7 @@ def potentials(params: EnvParams) -> jax.Array:
         )
         table = jax.vmap(one)(params)
         tables.append(jnp.pad(table, ((0, 0), (0, max(HORIZONS) - days), (0, 0), (0, 0))))
-    which = jnp.array([HORIZONS.index(int(days)) for days in params.horizon_days])
-    return jnp.stack(tables)[which, jnp.arange(SETS)]
+    return jnp.stack(tables)
 
 
 class Batch:
@@ -210,6 +216,7 @@ class Batch:
             for population, c in zip(self.populations, self.constants, strict=True)
         ]
         self.params = stacked(each)
+        self.params = jax.tree.map(jnp.asarray, self.params)
         self.params = self.params.replace(potential=potentials(self.params))
         made_up = stacked(
             [
@@ -218,12 +225,12 @@ class Batch:
             ]
         )
         reached = reached_states(random, self.params, pairs // 2)
-        self.states = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), made_up, reached)
+        self.states = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), made_up, reached)
         self.pairs = pairs
         shape = (SETS, pairs)
-        self.actions = jnp.asarray(np.where(random.random(shape) < 0.3, 0, random.integers(0, 13, shape)))
+        self.actions = np.where(random.random(shape) < 0.3, 0, random.integers(0, 13, shape)).astype(np.int32)
         self.keys = jax.random.split(jax.random.key(seed), shape)
-        self.luck = np.asarray(jax.vmap(jax.vmap(lambda key: jax.random.uniform(key, (3,))))(self.keys))
+        self.luck = np.asarray(jax.jit(jax.vmap(jax.vmap(lambda key: jax.random.uniform(key, (3,)))))(self.keys))
 
         @partial(jax.vmap, in_axes=0)
         @partial(jax.vmap, in_axes=(0, 0, 0, None))

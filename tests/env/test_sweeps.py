@@ -55,9 +55,9 @@ one_jitted_campaign = jax.jit(one_campaign)
 
 @pytest.fixture(scope="module")
 def default() -> EnvParams:
-    return jax.tree.map(
-        jnp.asarray, EnvParams(horizon_days=DAYS, contact_effect=0.1, population=synthetic_population(CUSTOMERS))
-    )
+    """As those that are swept, no number is of weak type: one program for all."""
+    params = EnvParams(horizon_days=DAYS, contact_effect=0.1, population=synthetic_population(CUSTOMERS))
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), params)
 
 
 def test_every_constant_is_swept_here() -> None:
@@ -101,7 +101,7 @@ def test_one_constant_is_swept_while_the_rest_is_shared(default: EnvParams) -> N
     """in_axes of None for the population and everything else."""
     ratios = jnp.array([1.0, 6.0, 12.0])
     axes = jax.tree.map(lambda _: None, default).replace(risk_ratio=0)
-    reset = jax.vmap(jax.vmap(ENV.reset, in_axes=(0, None)), in_axes=(None, axes))
+    reset = jax.jit(jax.vmap(jax.vmap(ENV.reset, in_axes=(0, None)), in_axes=(None, axes)))
     observations, states = reset(jax.random.split(jax.random.key(0), 500), default.replace(risk_ratio=ratios))
     assert observations.shape == (3, 500, 16)
     np.testing.assert_array_equal(states.customer[0], states.customer[2])  # the same keys draw the same people
@@ -113,7 +113,7 @@ def test_populations_are_swept_as_well(default: EnvParams) -> None:
     pair = [synthetic_population(CUSTOMERS, seed=seed) for seed in (1, 2)]
     population = jax.tree.map(lambda *leaves: jnp.stack(leaves), *pair)
     axes = jax.tree.map(lambda _: None, default).replace(population=Population(0, 0, 0))
-    reset = jax.vmap(ENV.reset, in_axes=(None, axes))
+    reset = jax.jit(jax.vmap(ENV.reset, in_axes=(None, axes)))
     _, states = reset(jax.random.key(3), default.replace(population=population))
     row = int(states.customer[0])
     np.testing.assert_array_equal(states.monthly_charge, [p.monthly_charge[row] for p in pair])
@@ -121,7 +121,9 @@ def test_populations_are_swept_as_well(default: EnvParams) -> None:
 
 def test_potentials_are_built_under_vmap(default: EnvParams) -> None:
     ratios = jnp.array([1.0, 6.0])
-    tables = jax.vmap(lambda r: never_contact_value(default.population, default.replace(risk_ratio=r)))(ratios)
-    for table, ratio in zip(tables, ratios, strict=True):
-        alone = never_contact_value(default.population, default.replace(risk_ratio=ratio))
-        np.testing.assert_allclose(table, alone, rtol=1e-6)
+
+    def table_of(ratio: jax.Array) -> jax.Array:
+        return never_contact_value(default.population, default.replace(risk_ratio=ratio))
+
+    tables, alone = jax.jit(lambda ratios: (jax.vmap(table_of)(ratios), [table_of(ratio) for ratio in ratios]))(ratios)
+    np.testing.assert_allclose(tables, alone, rtol=1e-6)

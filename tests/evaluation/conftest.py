@@ -6,6 +6,13 @@ import pytest
 
 from retentionjax.env.retention import RetentionEnv
 from retentionjax.env.types import EnvParams, Population
+from retentionjax.evaluation import rollout
+
+
+@pytest.fixture(autouse=True)
+def _one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds of 16 episodes of each of the cohort, however many are asked for: a policy is compiled once."""
+    monkeypatch.setattr(rollout, "CHUNK", 1024)
 
 
 @pytest.fixture(scope="package")

@@ -8,7 +8,7 @@ import pytest
 from retentionjax.env import actions
 from retentionjax.env.retention import RetentionEnv, new_customer
 from retentionjax.errors import ConfigError
-from retentionjax.evaluation import baselines, rollout
+from retentionjax.evaluation import baselines
 from retentionjax.evaluation.baselines import spend_exactly
 from retentionjax.evaluation.rollout import Policy, PolicyInput, for_each, play
 from retentionjax.evaluation.statistics import Bootstrap
@@ -105,7 +105,6 @@ def _always(policy, situation, key):
 
 
 def test_the_bandit_counts_its_contacts_and_finds_the_acceptance_rates(env, cohort, monkeypatch):
-    monkeypatch.setattr(rollout, "CHUNK", 2048)  # or the 128 episodes of a round are filled up to 1,024
     monkeypatch.setattr(baselines, "DRAWS", 256)  # each decision takes one
     bandit = baselines.learn_thompson(env, cohort, KEY, rounds=15, churn_probability=0.2)
     counts = np.asarray(bandit.parameters.counts)

@@ -72,7 +72,7 @@ def test_the_world_itself_changes(cohort) -> None:
     scenes = [StressScene("churn", value, AXIS["churn"].change(cohort, value), {}) for value in (-0.5, 0.5)]
     customers = jnp.tile(jnp.arange(64, dtype=jnp.int32), 400)
     for scene in scenes:
-        episodes, _ = play_chunk(ENV, scene.world, baselines.never(), KEY, customers, 90, cohort)
+        episodes, _ = play_chunk(ENV, scene.world, baselines.never(), KEY, customers, 30, cohort)
         expected = float(np.mean(expected_never_value(scene.world)))
         assert float(np.mean(episodes.value)) == pytest.approx(expected, rel=0.005)
 

@@ -20,6 +20,7 @@ from retentionjax import cli, data
 from retentionjax.bundle.message import brief
 from retentionjax.data import company_tables
 from retentionjax.errors import ConfigError, DataError
+from retentionjax.evaluation import rollout
 from serving import settings
 
 OFFERS: dict[str, Any] = {
@@ -82,7 +83,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, offers: dict[str, Any]) -> Any
             "facts": [{"fact": "plan", "column": "plan"}],
         },
     )
-    return rj.train(company, tmp_path_factory.mktemp("runs") / "acme", flags=FLAGS)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rollout, "CHUNK", 1024)  # a policy is compiled once, and not for a round of 2,048 too
+        return rj.train(company, tmp_path_factory.mktemp("runs") / "acme", flags=FLAGS)
 
 
 def test_every_stage_is_done_and_nothing_is_claimed_without_a_log(run: Any) -> None:

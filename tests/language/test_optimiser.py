@@ -1,5 +1,7 @@
 """The optimiser's steps against optax's own AdamW, and the schedules' ends."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,14 +16,19 @@ from retentionjax.language.optimiser import OptimiserConfig
 def test_steps_are_those_of_adamw_behind_a_clip() -> None:
     config = OptimiserConfig(learning_rate=0.1, schedule="constant", weight_decay=0.01, max_grad_norm=0.5)
     reference = optax.chain(optax.clip_by_global_norm(0.5), optax.adamw(0.1, weight_decay=0.01))
-    params = {"a": jnp.arange(3.0), "b": jnp.ones((2, 2))}
+    params = {"a": jnp.asarray([0.0, 1.0, 2.0]), "b": jnp.asarray([[1.0, 1.0], [1.0, 1.0]])}
     learner, expected, state = optimiser.init_learner(config, params), params, reference.init(params)
-    for number in range(3):
-        gradient = jax.tree.map(lambda x, shift=number: jnp.sin(x + shift), params)
+
+    @jax.jit  # one program for all of it
+    def step(number: jax.Array, learner: Any, expected: Any, state: Any) -> Any:
+        gradient = jax.tree.map(lambda x: jnp.sin(x + number), params)
         learner, norm = optimiser.apply_gradient(config, 3, learner, gradient)
         updates, state = reference.update(gradient, state, expected)
-        expected = optax.apply_updates(expected, updates)
-        assert float(norm) == pytest.approx(float(optax.tree.norm(gradient)))
+        return learner, optax.apply_updates(expected, updates), state, norm, optax.tree.norm(gradient)
+
+    for number in range(3):
+        learner, expected, state, norm, plain = step(np.float32(number), learner, expected, state)
+        assert float(norm) == pytest.approx(float(plain))
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5), learner.params, expected)
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.errors import ConfigError, DataError
@@ -74,10 +75,10 @@ def drawn(config: TextPPOConfig = CONFIG) -> experience.Texts:
     return experience.draw(fast, POLICY, ROWS, numbers, config, jax.random.key(4), eos=EOS, pad=PAD)
 
 
-def whole(texts: experience.Texts) -> jax.Array:
+def whole(texts: experience.Texts) -> np.ndarray:
     """Prompts and texts side by side."""
     numbers = experience.choose(ROWS, CONFIG, 0, seed=1)
-    return jnp.concatenate([jnp.asarray(ROWS.tokens[numbers]), texts.tokens], 1)
+    return np.concatenate([ROWS.tokens[numbers], texts.tokens], 1)
 
 
 # --- the published details ------------------------------------------------------------------------------------
@@ -91,11 +92,11 @@ def test_reference_reward_and_old_log_probabilities_are_those_of_the_whole_model
     )
     tokens = whole(texts)
 
-    def log_probs(adapter: Adapter | None) -> jax.Array:
+    def log_probs(adapter: Adapter | None) -> np.ndarray:
         first = tokens.shape[1] - texts.mask.shape[1] - 1
-        logits = compiled_model.logits(DECODER, tokens, texts.seen, adapter=adapter)[:, first:-1]
-        spread = jax.nn.log_softmax(logits / 0.9)
-        return jnp.where(texts.mask, jnp.take_along_axis(spread, texts.tokens[..., None], -1)[..., 0], 0)
+        logits = np.asarray(compiled_model.logits(DECODER, tokens, texts.seen, adapter=adapter))[:, first:-1]
+        spread = scipy.special.log_softmax(logits / 0.9, axis=-1)
+        return np.where(texts.mask, np.take_along_axis(spread, np.asarray(texts.tokens)[..., None], -1)[..., 0], 0)
 
     np.testing.assert_allclose(judgement.reference_log_probs, log_probs(None), atol=1e-4)
     np.testing.assert_allclose(own, log_probs(POLICY), atol=1e-4)
@@ -103,7 +104,7 @@ def test_reference_reward_and_old_log_probabilities_are_those_of_the_whole_model
     np.testing.assert_allclose(judgement.scores, scores(tokens, texts.seen), atol=1e-4)
 
 
-def scores(tokens: jax.Array, mask: jax.Array) -> np.ndarray:
+def scores(tokens: np.ndarray, mask: np.ndarray) -> np.ndarray:
     rows = zip(np.asarray(tokens), np.asarray(mask), strict=True)
     return reward.score_texts(DECODER, REWARD, [row[real] for row, real in rows], pad=PAD)
 
@@ -124,14 +125,15 @@ def test_the_value_head_begins_as_the_reward_models_reading() -> None:
     texts = drawn()
     critic = ppo.init(CONFIG, POLICY, REWARD, jax.random.key(0)).critic.params
     judgement, _ = experience.judge(DECODER, POLICY, None, REWARD, critic, texts, layers=2, temperature=0.9)
-    tokens, prompt = whole(texts), texts.seen.shape[1] - texts.mask.shape[1]
+    tokens, seen, values = whole(texts), np.asarray(texts.seen), np.asarray(judgement.values)
+    prompt = texts.seen.shape[1] - texts.mask.shape[1]
     for step in range(2):  # the value before token t is the score of what stands before it
-        score = scores(tokens[:, : prompt + step], texts.seen[:, : prompt + step])
-        reached = np.asarray(texts.mask[:, step])
-        np.testing.assert_allclose(judgement.values[reached, step, 0], score[reached], atol=1e-4)
-    assert float(jnp.abs(judgement.values[..., 1]).max()) == 0
+        score = scores(tokens[:, : prompt + step], seen[:, : prompt + step])
+        reached = np.asarray(texts.mask)[:, step]
+        np.testing.assert_allclose(values[reached, step, 0], score[reached], atol=1e-4)
+    assert np.abs(values[..., 1]).max() == 0
     zeros = ppo.init(replace(CONFIG, value_head="zeros"), POLICY, REWARD, jax.random.key(0)).critic.params
-    assert all(float(jnp.abs(leaf).max()) == 0 for leaf in jax.tree.leaves(zeros))
+    assert all(np.abs(leaf).max() == 0 for leaf in jax.tree.leaves(zeros))
 
 
 def test_a_text_that_did_not_end_pays_for_it_and_a_short_one_is_preferred() -> None:
@@ -193,9 +195,9 @@ def test_other_objectives_make_the_better_text_of_a_pair_likelier(objective: Obj
     learned, _ = experience.learn_from(config, texts, judged, costs, jnp.float32(0.0), jnp.float32(0.0))
     policy, _, _ = ppo_epochs.run_epochs(DECODER, config, state.policy, state.critic, learned, 0, jax.random.key(0))
     after, _ = experience.text_log_probs(DECODER, policy.params, texts, 2, config.temperature)
-    gained = (after - texts.log_probs).sum(1).reshape(-1, 2)
-    better = jnp.sign(learned.merit[0::2] - learned.merit[1::2])
-    assert float(jnp.mean(better * (gained[:, 0] - gained[:, 1]))) > 0.05
+    gained, merit = (np.asarray(after) - texts.log_probs).sum(1).reshape(-1, 2), np.asarray(learned.merit)
+    better = np.sign(merit[0::2] - merit[1::2])
+    assert np.mean(better * (gained[:, 0] - gained[:, 1])) > 0.05
 
 
 @pytest.mark.parametrize(("objective", "copies", "minibatch"), [("rloo", 1, 4), ("dpo", 4, 4), ("dpo", 2, 1)])

@@ -4,10 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import compiled_model
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import Compiled
 from etils import epath
 
 from retentionjax import storage
@@ -81,13 +83,13 @@ def test_logits_and_gradients_are_near_float32_and_the_stream_is_float32(
 
 @pytest.mark.parametrize("apart", [True, False])
 def test_sampled_log_probs_are_those_that_an_update_computes(half: Decoder, adapter: Adapter, apart: bool) -> None:
-    prompts = jax.random.randint(jax.random.key(3), (4, 16), 0, 400)
-    mask = jnp.arange(16)[None] >= jnp.array([0, 3, 5, 9])[:, None]
+    prompts = np.random.default_rng(3).integers(0, 400, (4, 16), np.int32)
+    mask = np.arange(16)[None] >= np.array([0, 3, 5, 9])[:, None]
     config = SamplingConfig(max_new_tokens=12, eos=None)
     drawn = sample(take_apart(half, apart=apart), adapter, prompts, mask, keys_of(np.arange(4)), config)
-    tokens = jnp.concatenate([prompts, drawn.tokens], 1)
-    logits = half(tokens, jnp.pad(mask, ((0, 0), (0, 12)), constant_values=True), adapter=adapter)[:, 15:-1]
-    again = losses.token_log_probs(logits, drawn.tokens)
+    tokens, real = np.concatenate([prompts, drawn.tokens], 1), np.pad(mask, ((0, 0), (0, 12)), constant_values=True)
+    logits = np.asarray(compiled_model.logits(half, tokens, real, adapter=adapter))[:, 15:-1]
+    again = Compiled(losses).token_log_probs(logits, drawn.tokens)
     np.testing.assert_allclose(drawn.log_probs, again, atol=2e-3)
 
 

@@ -70,19 +70,28 @@ def test_the_last_token_is_read_whatever_stands_beside_it(trained: reward.Reward
     texts = [PAIRS[0].texts[0], PAIRS[1].texts[1][:-3]]
     scores = reward.score_texts(MODEL.decoder, trained, texts, pad=PAD)
     for rows in (packing.pad_right(texts, PAD, 8), packing.pad_left(texts, PAD, 32)):
-        mask, layers = jnp.asarray(rows.mask), trained.scorer.adapter.first_layer
-        below = forward.trunk(MODEL.decoder, rows.tokens, mask, default_positions(mask), layers=layers)
-        raw, _ = reward.raw_scores(MODEL.decoder, trained.scorer, below, mask)
+        raw = np.asarray(read_together(trained.scorer, rows.tokens, rows.mask))
         np.testing.assert_allclose((raw - trained.mean) / trained.std, scores, atol=1e-4)
     for text, expected in zip(texts, scores, strict=True):
-        states = MODEL.decoder.blocks(
-            MODEL.decoder.embed(jnp.asarray(text)[None], jnp.arange(len(text))[None]),
-            jnp.arange(len(text))[None],
-            jnp.ones((1, len(text)), bool),
-            adapter=trained.scorer.adapter,
-        )[0]
-        raw = MODEL.decoder.normed(states)[0, -1] @ trained.scorer.weight + trained.scorer.bias
-        assert float((raw - trained.mean) / trained.std) == pytest.approx(float(expected), abs=1e-4)
+        alone = read_alone(trained, text[None], np.arange(len(text))[None])
+        assert float(alone) == pytest.approx(float(expected), abs=1e-4)
+
+
+@jax.jit
+def read_alone(trained: reward.RewardModel, tokens: jax.Array, positions: jax.Array) -> jax.Array:
+    """The score of a text without padding, by the whole decoder."""
+    x, mask = MODEL.decoder.embed(tokens, positions), jnp.ones(tokens.shape, bool)
+    states, _ = MODEL.decoder.blocks(x, positions, mask, adapter=trained.scorer.adapter)
+    raw = MODEL.decoder.normed(states)[0, -1] @ trained.scorer.weight + trained.scorer.bias
+    return (raw - trained.mean) / trained.std
+
+
+@jax.jit
+def read_together(scorer: reward.RewardParams, tokens: jax.Array, mask: jax.Array) -> jax.Array:
+    """Raw scores of texts in rows with padding, by trunk and upper layers."""
+    layers = scorer.adapter.first_layer
+    below = forward.trunk(MODEL.decoder, tokens, mask, default_positions(mask), layers=layers)
+    return reward.raw_scores(MODEL.decoder, scorer, below, mask)[0]
 
 
 def test_a_pair_that_is_read_together_scores_as_its_texts_do_alone() -> None:
@@ -90,9 +99,7 @@ def test_a_pair_that_is_read_together_scores_as_its_texts_do_alone() -> None:
     _, metrics = reward.train(MODEL, PAIRS[:4], replace(CONFIG, steps=1, give_up_loss=np.inf), key)
     scorer = reward.init(CONFIG, MODEL.decoder, jax.random.split(key)[0])
     rows = packing.pad_right([text for pair in PAIRS[:4] for text in pair.texts], PAD, 64)
-    mask = jnp.asarray(rows.mask)
-    below = forward.trunk(MODEL.decoder, rows.tokens, mask, default_positions(mask), layers=scorer.adapter.first_layer)
-    raw, _ = reward.raw_scores(MODEL.decoder, scorer, below, mask)
+    raw = np.asarray(read_together(scorer, rows.tokens, rows.mask))
     assert metrics["margin"] == pytest.approx(float((raw[0::2] - raw[1::2]).mean()), abs=1e-4)
 
 

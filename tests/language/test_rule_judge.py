@@ -2,9 +2,10 @@
 
 import dataclasses
 
-import jax
-import jax.numpy as jnp
+import compiled_model
+import numpy as np
 import pytest
+import scipy.special
 
 from retentionjax.language import hub, packing, rule_judge
 from retentionjax.language.arena import compare
@@ -86,7 +87,8 @@ def test_fluency_is_of_the_text_alone_whatever_is_read_beside_it() -> None:
     prompts, texts = ["SMS.", "Push, from us.", "SMS."], ["Hi", "Reply YES to accept it", "10% off " * 40]
     for prompt, text, found in zip(prompts, texts, mean_log_probs(model, prompts, texts, ""), strict=True):
         example = packing.tokenise(model.tokenizer, prompt, text, system="")
-        tokens = jnp.asarray(example.tokens[None])
-        log_probs = jax.nn.log_softmax(model.decoder(tokens, jnp.ones(tokens.shape, bool)))[0, :-1]
-        own = log_probs[jnp.arange(len(example) - 1), tokens[0, 1:]][len(example.prompt) - 1 :]
+        tokens = example.tokens[None]
+        logits = compiled_model.logits(model.decoder, tokens, np.ones(tokens.shape, bool))
+        log_probs = scipy.special.log_softmax(logits, axis=-1)[0, :-1]
+        own = log_probs[np.arange(len(example) - 1), tokens[0, 1:]][len(example.prompt) - 1 :]
         assert found == pytest.approx(float(own.mean()), abs=1e-4)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 from retentionjax.errors import ConfigError, DataError
 from retentionjax.language import hub, lora, packing, sampler, stepwise
@@ -21,41 +22,42 @@ PROMPTS = [np.arange(5, 5 + length, dtype=np.int32) for length in (3, 9, 6)]
 
 def adapter() -> Adapter:
     """An adapter of the upper two layers that changes something: B is not zero."""
-    made = lora.init(LoraConfig(rank=4, alpha=8, first_layer=2), DECODER, jax.random.key(1))
-    filled = {
-        name: 0.3 * jax.random.normal(jax.random.fold_in(jax.random.key(2), index), b.shape)
-        for index, (name, b) in enumerate(made.b.items())
-    }
+    made, random = (
+        lora.init(LoraConfig(rank=4, alpha=8, first_layer=2), DECODER, jax.random.key(1)),
+        np.random.default_rng(2),
+    )
+    filled = {name: jnp.asarray(random.normal(0, 0.3, b.shape), jnp.float32) for name, b in made.b.items()}
     return made.replace(b=filled)
 
 
 ADAPTER = adapter()
 
 
-def draw(config: SamplingConfig = CONFIG, *, apart: bool = True, keep_trunk: bool = False) -> sampler.Sample:
+def draw(config: SamplingConfig = CONFIG, *, apart: bool = False) -> sampler.Sample:
     rows = packing.pad_left(PROMPTS, PAD)
     keys = sampler.keys_of(np.arange(len(PROMPTS) * config.copies))
     model = stepwise.take_apart(DECODER, apart=apart)
-    return sampler.sample(model, ADAPTER, rows.tokens, rows.mask, keys, config=config, keep_trunk=keep_trunk)
+    return sampler.sample(model, ADAPTER, rows.tokens, rows.mask, keys, config=config, keep_trunk=True)
 
 
-def whole(drawn: sampler.Sample, copies: int = 1) -> tuple[jax.Array, jax.Array]:
+def whole(drawn: sampler.Sample) -> tuple[np.ndarray, np.ndarray]:
     """Prompt and text side by side, and what of it is real."""
     rows = packing.pad_left(PROMPTS, PAD)
-    tokens = jnp.concatenate([jnp.repeat(jnp.asarray(rows.tokens), copies, 0), drawn.tokens], 1)
-    return tokens, jnp.concatenate([jnp.repeat(jnp.asarray(rows.mask), copies, 0), drawn.mask], 1)
+    return np.concatenate([rows.tokens, drawn.tokens], 1), np.concatenate([rows.mask, drawn.mask], 1)
+
+
+def logits_of_texts(tokens: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Of each place of the text, by a pass through the whole model."""
+    return np.asarray(compiled_model.logits(DECODER, tokens, mask, adapter=ADAPTER))[:, tokens.shape[1] - 13 : -1]
 
 
 @pytest.mark.parametrize("apart", [True, False])
 def test_log_probabilities_are_those_an_update_recomputes(apart: bool) -> None:
-    drawn = draw(apart=apart)
-    tokens, mask = whole(drawn)
-    logits = (
-        compiled_model.logits(DECODER, tokens, mask, adapter=ADAPTER)[:, tokens.shape[1] - 13 : -1] / CONFIG.temperature
-    )
-    recomputed = jnp.take_along_axis(jax.nn.log_softmax(logits), drawn.tokens[..., None], -1)[..., 0]
-    assert float(jnp.abs(jnp.where(drawn.mask, recomputed - drawn.log_probs, 0)).max()) <= 1e-4
-    assert float(jnp.abs(jnp.where(drawn.mask, 0, drawn.log_probs)).max()) == 0
+    drawn = jax.tree.map(np.asarray, draw(apart=apart))
+    log_probs = scipy.special.log_softmax(logits_of_texts(*whole(drawn)) / CONFIG.temperature, axis=-1)
+    recomputed = np.take_along_axis(log_probs, drawn.tokens[..., None], -1)[..., 0]
+    assert np.abs(np.where(drawn.mask, recomputed - drawn.log_probs, 0)).max() <= 1e-4
+    assert np.abs(np.where(drawn.mask, 0, drawn.log_probs)).max() == 0
 
 
 def test_layers_apart_and_layers_scanned_write_the_same() -> None:
@@ -71,44 +73,39 @@ def test_texts_are_bound_to_a_device_only_where_the_model_is() -> None:
 
 
 def test_at_temperature_zero_every_token_is_the_likeliest() -> None:
-    config = replace(CONFIG, temperature=0.0, eos=None)
-    drawn = draw(config, apart=False)
-    tokens, mask = whole(drawn)
-    logits = compiled_model.logits(DECODER, tokens, mask, adapter=ADAPTER)[:, tokens.shape[1] - 13 : -1]
-    np.testing.assert_array_equal(drawn.tokens, logits.argmax(-1))
-    assert bool(drawn.mask.all())
-    assert not bool(drawn.finished.any())
+    drawn = draw(replace(CONFIG, temperature=0.0, eos=None))
+    np.testing.assert_array_equal(drawn.tokens, logits_of_texts(*whole(drawn)).argmax(-1))
+    assert np.asarray(drawn.mask).all()
+    assert not np.asarray(drawn.finished).any()
 
 
 def ending() -> tuple[SamplingConfig, sampler.Sample]:
     """Texts that end: the end token is one the model likes."""
-    likely = int(draw(apart=False).tokens[1, 4])
+    likely = int(draw().tokens[1, 4])
     assert likely != PAD
     config = replace(CONFIG, eos=likely)
-    return config, draw(config, apart=False)
+    return config, draw(config)
 
 
 def test_a_text_stops_at_its_end_and_padding_follows() -> None:
     config, drawn = ending()
-    assert bool(drawn.finished.any())
-    for tokens, mask, finished in zip(drawn.tokens, drawn.mask, drawn.finished, strict=True):
-        places = np.flatnonzero(np.asarray(tokens) == config.eos)
+    columns = [np.asarray(each) for each in (drawn.tokens, drawn.mask, drawn.finished)]
+    assert columns[2].any()
+    for tokens, mask, finished in zip(*columns, strict=True):
+        places = np.flatnonzero(tokens == config.eos)
         length = int(places[0]) + 1 if len(places) else config.max_new_tokens
         assert bool(finished) == bool(len(places))
         np.testing.assert_array_equal(mask, np.arange(config.max_new_tokens) < length)
-        assert set(np.asarray(tokens)[length:].tolist()) <= {PAD}
+        assert set(tokens[length:].tolist()) <= {PAD}
 
 
 def test_the_states_below_the_adapter_are_kept_end_token_included() -> None:
-    config, drawn = ending()
-    kept = draw(config, keep_trunk=True)
-    np.testing.assert_array_equal(kept.tokens, drawn.tokens)
+    _, kept = ending()
     tokens, mask = whole(kept)
-    positions = jnp.maximum(jnp.cumsum(mask, 1) - 1, 0)
-    below, _ = compiled_model.blocks(
-        DECODER, DECODER.embed(tokens, positions), positions, mask, last=ADAPTER.first_layer
-    )
-    np.testing.assert_allclose(jnp.where(mask[..., None], kept.trunk - below, 0), 0, atol=1e-4)
+    positions = np.maximum(np.cumsum(mask, 1) - 1, 0)
+    x = DECODER.embed(jnp.asarray(tokens), jnp.asarray(positions))
+    below, _ = compiled_model.blocks(DECODER, x, positions, mask, last=ADAPTER.first_layer)
+    np.testing.assert_allclose(np.asarray(kept.trunk)[mask], np.asarray(below)[mask], atol=1e-4)
 
 
 def test_a_request_draws_the_same_whoever_shares_its_batch() -> None:
@@ -145,15 +142,15 @@ def test_texts_are_read_without_special_tokens() -> None:
 
 
 def test_draws_follow_the_tempered_distribution() -> None:
-    logits = jnp.array([2.0, 1.0, 0.0, -1.0])
+    logits = np.float32([2.0, 1.0, 0.0, -1.0])
     config = SamplingConfig(temperature=0.7)
     count = 20_000
     keys = jax.random.split(jax.random.key(0), count)
-    tokens, log_probs = sampler.draw(config, keys, jnp.tile(logits, (count, 1)), jnp.int32(3))
-    expected = jax.nn.softmax(logits / 0.7)
+    tokens, log_probs = jax.jit(sampler.draw, static_argnums=0)(config, keys, np.tile(logits, (count, 1)), np.int32(3))
+    expected = scipy.special.softmax(logits / 0.7)
     shares = np.bincount(np.asarray(tokens), minlength=4) / count
     np.testing.assert_allclose(shares, expected, atol=4 * 0.5 / np.sqrt(count))
-    np.testing.assert_allclose(log_probs, jnp.log(expected)[tokens], atol=1e-5)
+    np.testing.assert_allclose(log_probs, np.log(expected)[np.asarray(tokens)], atol=1e-5)
 
 
 @pytest.mark.parametrize("fields", [{"temperature": -1.0}, {"max_new_tokens": 0}])

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
+from compiled import Compiled
 
 from retentionjax.checkpoint import Checkpoints
 from retentionjax.errors import ConfigError, DataError
@@ -69,11 +71,12 @@ def test_only_completions_are_learned_and_packing_changes_nothing() -> None:
     packed = packing.pack(EXAMPLES, rows, 96, MODEL.tokenizer.pad_token_id, 128)
     batch = jax.tree.map(jnp.asarray, packed)
     below = forward.trunk(MODEL.decoder, batch.tokens, batch.mask, batch.positions, batch.until, layers=2)
-    total, count = sft.completion_loss(MODEL.decoder, None, batch, below, layers=2)
+    total, count = Compiled(sft).completion_loss(MODEL.decoder, None, batch, below, layers=2)
     expected = 0.0
     for example in EXAMPLES:
-        tokens = jnp.asarray(example.tokens)[None]
-        spread = jax.nn.log_softmax(compiled_model.logits(MODEL.decoder, tokens, jnp.ones_like(tokens, bool)))[0]
+        tokens = example.tokens[None]
+        logits = compiled_model.logits(MODEL.decoder, tokens, np.ones_like(tokens, bool))
+        spread = scipy.special.log_softmax(logits, axis=-1)[0]
         places = np.arange(len(example.prompt) - 1, len(example) - 1)
         expected -= float(spread[places, example.completion].sum())
     assert len(rows) < len(EXAMPLES)

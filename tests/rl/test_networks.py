@@ -9,7 +9,12 @@ import pytest
 
 from retentionjax.errors import ConfigError
 from retentionjax.rl import networks
-from retentionjax.rl.networks import init_normaliser, normalise, update_normaliser
+from retentionjax.rl.networks import init_normaliser
+
+normalise, update_normaliser = jax.jit(networks.normalise), jax.jit(networks.update_normaliser)
+
+
+INIT = jax.jit(networks.init_actor_critic, static_argnums=(1, 2, 3, 4, 5))
 
 
 @pytest.mark.parametrize("rows", [7, 384])
@@ -38,8 +43,8 @@ def test_written_out_gradients_are_those_of_autodiff(rows: int, inputs: int, out
 
 @pytest.mark.parametrize("activation", networks.ACTIVATIONS)
 def test_any_leading_axes_and_vmap_give_the_same(activation: str) -> None:
-    mlp = networks.init_mlp(jax.random.key(0), (3, 8, 8, 2), 1.0)
-    x = jax.random.normal(jax.random.key(1), (5, 4, 3))
+    mlp = jax.jit(networks.init_mlp, static_argnums=(1, 2))(jax.random.key(0), (3, 8, 8, 2), 1.0)
+    x = np.random.default_rng(1).normal(size=(5, 4, 3)).astype(np.float32)
     apply = jax.jit(partial(networks.apply_mlp, activation=activation))
     whole = apply(mlp, x)
     row_by_row = jax.jit(jax.vmap(jax.vmap(lambda row: apply(mlp, row))))(x)
@@ -47,11 +52,11 @@ def test_any_leading_axes_and_vmap_give_the_same(activation: str) -> None:
 
 
 def test_kernels_are_orthogonal_and_the_first_policy_nearly_even() -> None:
-    networks_ = networks.init_actor_critic(jax.random.key(0), 16, 13, 5, (64, 64), 0.0)
+    networks_ = INIT(jax.random.key(0), 16, 13, 5, (64, 64), 0.0)
     kernel = networks_.actor[1].kernel
-    np.testing.assert_allclose(kernel.T @ kernel, 2.0 * np.eye(64), atol=1e-4)
+    np.testing.assert_allclose(np.asarray(kernel).T @ kernel, 2.0 * np.eye(64), atol=1e-4)
     policy = networks.PolicyNetwork(actor=networks_.actor, normaliser=None, activation="tanh")
-    logits = networks.policy_logits(policy, jax.random.normal(jax.random.key(1), (100, 16)))
+    logits = jax.jit(networks.policy_logits)(policy, np.random.default_rng(1).normal(size=(100, 16)).astype(np.float32))
     assert np.abs(logits).max() < 0.1
     assert networks_.critic[-1].kernel.shape == (64, 5)
 
@@ -62,10 +67,15 @@ def test_kernels_are_those_of_jaxs_initialiser(sizes: tuple[int, ...]) -> None:
     key = jax.random.key(3)
     made = jax.jit(lambda key: networks.init_mlp(key, sizes, 0.5))(key)
     initialiser = jax.nn.initializers.orthogonal()
-    for index, own in enumerate(jax.random.split(key, len(sizes) - 1)):
-        gain = 0.5 if index == len(sizes) - 2 else 2.0**0.5
-        expected = jax.jit(lambda key, shape=sizes[index : index + 2]: initialiser(key, shape, jnp.float32))(own)
-        np.testing.assert_array_equal(made[index].kernel, gain * expected)
+
+    @jax.jit
+    def each(key: jax.Array) -> list[jax.Array]:
+        keys = jax.random.split(key, len(sizes) - 1)
+        return [initialiser(own, sizes[index : index + 2], jnp.float32) for index, own in enumerate(keys)]
+
+    for index, expected in enumerate(each(key)):
+        gain = np.float32(0.5 if index == len(sizes) - 2 else 2.0**0.5)
+        np.testing.assert_array_equal(made[index].kernel, gain * np.asarray(expected))
 
 
 def test_seeds_at_once_factorise_one_matrix_at_a_time() -> None:
@@ -82,12 +92,14 @@ def test_seeds_at_once_factorise_one_matrix_at_a_time() -> None:
     together = at_once(keys)
     for index, key in enumerate(keys):
         jax.tree.map(
-            lambda all_, one, index=index: np.testing.assert_array_equal(all_[index], one), together, alone(key)
+            lambda all_, one, index=index: np.testing.assert_array_equal(np.asarray(all_)[index], one),
+            together,
+            alone(key),
         )
 
 
 def test_the_null_action_starts_favoured() -> None:
-    actor = networks.init_actor_critic(jax.random.key(0), 4, 3, 1, (8,), 2.0).actor
+    actor = INIT(jax.random.key(0), 4, 3, 1, (8,), 2.0).actor
     assert actor[-1].bias.tolist() == [2.0, 0.0, 0.0]
 
 
@@ -109,15 +121,15 @@ def test_running_moments_are_those_of_all_observations() -> None:
 
 
 def test_normalised_features_are_standard_and_clipped() -> None:
-    normaliser = update_normaliser(init_normaliser(1), jnp.array([[1.0], [3.0]]))
-    np.testing.assert_allclose(normalise(normaliser, jnp.array([[4.0], [1e9]])), [[2.0], [10.0]], rtol=1e-4)
+    normaliser = update_normaliser(init_normaliser(1), np.float32([[1.0], [3.0]]))
+    np.testing.assert_allclose(normalise(normaliser, np.float32([[4.0], [1e9]])), [[2.0], [10.0]], rtol=1e-4)
 
 
 def test_a_feature_that_never_moves_stays_finite() -> None:
-    normaliser = update_normaliser(init_normaliser(1), jnp.full((9, 1), 5.0))
-    assert normalise(normaliser, jnp.array([5.0])).tolist() == [0.0]
+    normaliser = update_normaliser(init_normaliser(1), np.full((9, 1), 5.0, np.float32))
+    assert normalise(normaliser, np.float32([5.0])).tolist() == [0.0]
 
 
 def test_without_a_normaliser_nothing_changes() -> None:
-    assert normalise(None, jnp.array([1e9])).tolist() == [1e9]
-    assert update_normaliser(None, jnp.ones((3, 1))) is None
+    assert normalise(None, np.float32([1e9])).tolist() == [1e9]
+    assert update_normaliser(None, np.ones((3, 1), np.float32)) is None

@@ -48,9 +48,14 @@ def example() -> Run:
 
 def assert_same(one: Any, other: Any, **tolerances: float) -> None:
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
-            a, b = jax.random.key_data(a), jax.random.key_data(b)
+        a, b = (jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x for x in (a, b))
         np.testing.assert_allclose(a, b, **({"rtol": 0.0} | tolerances))
+
+
+def row(tree: Any, index: int) -> Any:
+    """What one of many runs gave."""
+    data = jax.tree.map(lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, tree)
+    return jax.tree.map(lambda x: np.asarray(x)[index], data)
 
 
 def test_the_first_minibatch_sees_the_probabilities_that_acted() -> None:
@@ -75,11 +80,15 @@ def test_seeds_and_numeric_settings_can_be_vmapped() -> None:
 
     keys = jnp.stack([jax.random.key(0), jax.random.key(5)])
     together = jax.jit(jax.vmap(run))(rates, limits, keys)
-    assert_same(jax.tree.map(lambda x: x[0], together), example(), rtol=1e-3, atol=1e-4)
+    assert_same(row(together, 0), example(), rtol=1e-3, atol=1e-4)
     alone = TRAIN(replace(CONFIG, learning_rate=0.002, limits=(1.0, 4.0)), keys[1])
-    assert_same(jax.tree.map(lambda x: x[1], together), alone, rtol=1e-3, atol=1e-4)
-    logits = jax.vmap(lambda state: rl.policy_logits(rl.policy(CONFIG, state), jnp.ones((4, 2))))(together[0])
-    np.testing.assert_allclose(logits[1], rl.policy_logits(rl.policy(CONFIG, alone[0]), jnp.ones((4, 2))), atol=1e-3)
+    assert_same(row(together, 1), alone, rtol=1e-3, atol=1e-4)
+
+    def logits(state: rl.TrainState) -> jax.Array:
+        return rl.policy_logits(rl.policy(CONFIG, state), jnp.ones((4, 2)))
+
+    of_both, of_one = jax.jit(lambda both, one: (jax.vmap(logits)(both), logits(one)))(together[0], alone[0])
+    np.testing.assert_allclose(np.asarray(of_both)[1], of_one, atol=1e-3)
 
 
 def test_the_multiplier_moves_first_and_by_the_episodes_of_this_rollout() -> None:
@@ -144,7 +153,7 @@ def test_plain_ppo_where_there_are_no_costs() -> None:
     config = rl.PPOConfig(num_iterations=2, num_envs=8, num_steps=8, num_minibatches=2, hidden=(8,), shuffle="envs")
     state, metrics = jax.jit(rl.make_train(env, params, config))(jax.random.key(0))
     assert metrics.multipliers.shape == (2, 0)
-    assert rl.values(config, state, jnp.zeros((5, 4))).shape == (5, 1)
+    assert jax.eval_shape(lambda state: rl.values(config, state, jnp.zeros((5, 4))), state).shape == (5, 1)
     assert metrics.losses.first_ratio_error.max() < 1e-5
     assert "episode_cost_0" not in rl.summarise(metrics)
 

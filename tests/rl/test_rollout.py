@@ -21,8 +21,8 @@ COLLECT = jax.jit(rollout.collect, static_argnums=(0, 5))
 
 def always(action: int, *, logits: tuple[float, ...] | None = None) -> networks.PolicyNetwork:
     """A policy of one affine layer that ignores what it sees: one action, or fixed logits."""
-    bias = jnp.array(logits) if logits else 100.0 * jax.nn.one_hot(action, 3)
-    layer = networks.Dense(kernel=jnp.zeros((2, 3)), bias=bias)
+    bias = np.float32(logits or 100.0 * np.eye(3)[action])
+    layer = networks.Dense(kernel=jnp.asarray(np.zeros((2, 3), "f4")), bias=jnp.asarray(bias))
     return networks.PolicyNetwork(actor=(layer,), normaliser=None, activation="tanh")
 
 
@@ -30,7 +30,8 @@ def collect(
     env: Meter, params: MeterParams, policy: networks.PolicyNetwork, cost_gamma: float = 1.0
 ) -> tuple[rollout.Simulation, rollout.Trajectory, rollout.Completed]:
     simulation = START(env, params, ENVS, 2, jax.random.key(0))
-    return COLLECT(env, params, policy, simulation, jnp.full(2, cost_gamma), STEPS, jax.random.key(1))
+    simulation, *told = COLLECT(env, params, policy, simulation, np.full(2, cost_gamma, "f4"), STEPS, jax.random.key(1))
+    return (simulation, *jax.tree.map(np.asarray, told))
 
 
 def test_sizes_are_read_from_the_environment() -> None:
@@ -67,7 +68,7 @@ def test_sums_go_on_over_the_edge_of_a_rollout() -> None:
     params = MeterParams(length=20)
     simulation, _, completed = collect(METER, params, always(2))
     assert completed.count == 0
-    _, _, completed = COLLECT(METER, params, always(2), simulation, jnp.ones(2), STEPS, jax.random.key(2))
+    _, _, completed = COLLECT(METER, params, always(2), simulation, np.ones(2, "f4"), STEPS, jax.random.key(2))
     assert completed.count == ENVS
     np.testing.assert_allclose(completed.costs / completed.count, [40.0, 20.0])
 
@@ -98,8 +99,8 @@ def test_expected_survival_is_worth_what_sampled_survival_is() -> None:
     _, _, expected = collect(METER, params, always(1))
     env, many = Mortal(), 20_000
     simulation = START(env, params, many, 2, jax.random.key(0))
-    _, sampled, _ = COLLECT(env, params, always(1), simulation, jnp.ones(2), 6, jax.random.key(1))
-    first_life = np.cumsum(sampled.terminated, 0) - sampled.terminated == 0
+    _, sampled, _ = COLLECT(env, params, always(1), simulation, np.ones(2, "f4"), 6, jax.random.key(1))
+    first_life = np.cumsum(sampled.terminated, 0) - np.asarray(sampled.terminated) == 0
     returns = (np.asarray(sampled.reward) * first_life).sum(0)
     closed_form = 2 * (1 - 0.8**6) / 0.2
     np.testing.assert_allclose(expected.returns / expected.count, closed_form, rtol=1e-5)
@@ -124,7 +125,7 @@ def test_actions_obey_the_mask_and_their_probabilities_know_it() -> None:
 def test_an_environment_without_costs_has_none() -> None:
     env, params = gymnax.make("CartPole-v1")
     simulation = START(env, params, ENVS, 0, jax.random.key(0))
-    actor = networks.init_actor_critic(jax.random.key(0), 4, 2, 1, (), 0.0).actor
+    actor = jax.jit(lambda key: networks.init_actor_critic(key, 4, 2, 1, (), 0.0))(jax.random.key(0)).actor
     policy = networks.PolicyNetwork(actor=actor, normaliser=None, activation="tanh")
     _, trajectory, completed = COLLECT(env, params, policy, simulation, jnp.zeros(0), STEPS, jax.random.key(1))
     assert trajectory.costs.shape == (STEPS, ENVS, 0)

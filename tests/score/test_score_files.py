@@ -108,7 +108,7 @@ def test_an_address_is_a_file_too_and_a_secret_in_it_is_said_nowhere(
     FRAME.to_parquet(tmp_path / "in/c.pq")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "in"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        threading.Thread(target=serving.serve_forever, args=(0.02,), daemon=True).start()
         address = f"http://127.0.0.1:{serving.server_port}"
         run(Request(bundle_of_a_reading, f"{address}/c.{kind}?key=secret", tmp_path / "out", usual="usual_risk"))
         with pytest.raises(DataError, match=r"127\.0\.0\.1:\d+/none\.csv: could not be read") as missing:

@@ -47,7 +47,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[str]:
     server = http.server.HTTPServer(("127.0.0.1", 0), Receiver)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
 
