@@ -96,10 +96,10 @@ def test_a_rule_is_set_beyond_its_range_where_a_contact_costs_next_to_nothing(en
 def test_a_policy_that_cannot_spend_so_little_is_refused(env, cohort):
     settings = {"between": (0.0, 0.5), "key": KEY, "replicates": 32}
     with pytest.raises(ConfigError, match=r"policy always spends .* a customer at hyperparameter .*; allowed: 0.10"):
-        spend_exactly(rollout.Policy("always", _always), env, cohort, 0.1, **settings)
+        spend_exactly(Policy("always", _always), env, cohort, 0.1, **settings)
 
 
-@rollout.for_each
+@for_each
 def _always(policy, situation, key):
     return baselines.contact_now(0, jnp.asarray(True), situation.mask, situation.params)
 
