@@ -124,7 +124,7 @@ class Bar:
 
     def __init__(self, total: int, unit: str) -> None:
         self._total, self._unit = total, unit
-        self._done = 0
+        self._done, self._ended = 0, False
         self._fields: dict[str, float | str] = {}
 
     def advance(self, n: int = 1, **fields: float | str) -> None:
@@ -132,6 +132,11 @@ class Bar:
         self._done += n
         self._total = max(self._total, self._done)  # some totals are estimates
         self._fields |= fields
+        self._show()
+
+    def end(self) -> None:
+        """All is done, in fewer units than was thought where the total was an upper bound."""
+        self._total, self._ended = self._done, True
         self._show()
 
     def _show(self) -> None:
@@ -158,11 +163,12 @@ def progress(description: str, total: int, unit: str = "") -> Iterator[Bar]:
             rich_progress.TextColumn("{task.fields[shown]}", style="dim"),
         )
         with rich_progress.Progress(*columns, console=Console(stderr=True)) as drawn:
-            yield _DrawnBar(drawn, description, total, unit)
+            bar: Bar = _DrawnBar(drawn, description, total, unit)
+            yield bar
+            bar.end()
     else:
-        lines = _PlainBar(description, total, unit)
-        yield lines
-        lines.print(final=True)
+        yield (bar := _PlainBar(description, total, unit))
+        bar.end()
 
 
 class _PlainBar(Bar):
@@ -174,18 +180,14 @@ class _PlainBar(Bar):
         self._first: tuple[float, int] | None = None
 
     def _show(self) -> None:
-        self._first = self._first or (time.monotonic(), self._done)
-        if time.monotonic() - self._printed >= _SECONDS_BETWEEN_LINES:
-            self.print()
-
-    def print(self, *, final: bool = False) -> None:
         now = time.monotonic()
+        since, before = self._first = self._first or (now, self._done)
+        if not self._ended and now - self._printed < _SECONDS_BETWEEN_LINES:
+            return
         self._printed = now
-        elapsed = now - self._started
         share = self._done / self._total if self._total else 1.0
-        line = f"{self._description}: {share:4.0%}, {self._count()}, {duration(elapsed)}"
-        since, before = self._first or (now, self._done)
-        if not final and self._done > before:
+        line = f"{self._description}: {share:4.0%}, {self._count()}, {duration(now - self._started)}"
+        if not self._ended and self._done > before:
             line += f", about {duration((now - since) * (self._total - self._done) / (self._done - before))} left"
         print(", ".join([line, *self._shown()]), file=sys.stderr, flush=True)
 

@@ -116,15 +116,15 @@ def test_progress_in_a_log_is_a_line_now_and_then_and_one_at_the_end(
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(tracking.time, "monotonic", lambda: now[0])
-    with progress("training", 5, "updates") as bar:
+    with progress("training", 7, "updates") as bar:  # at most: five do
         for now[0], done in ((6.0, 1), (8.0, 1), (12.0, 1), (13.0, 2)):  # the first compiles: it tells no pace
             bar.advance(done, loss=now[0] / 4)
         now[0] = 20.0
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
-        "training:  20%, 1 of 5 updates, 6.0 s, loss 1.5",
-        "training:  60%, 3 of 5 updates, 12 s, about 6.0 s left, loss 3",
+        "training:  14%, 1 of 7 updates, 6.0 s, loss 1.5",
+        "training:  43%, 3 of 7 updates, 12 s, about 12 s left, loss 3",
         "training: 100%, 5 of 5 updates, 20 s, loss 3.25",
     ]
 
