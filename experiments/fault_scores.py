@@ -1,8 +1,8 @@
 """Trains the network of the shield's second reader that scores words: see `retentionjax.shield.fault_scores`.
 
 Every word begins at its vector in `wordings/vectors.en.npz`: what all-MiniLM-L6-v2 (Apache-2.0) makes of it alone, of
-that the 64 strongest components. What the messages add to it is learned. Two losses are summed: of each message's
-log-odds, and of the scores of words, which marks say are at fault or not.
+that the 64 strongest components (`experiments.word_vectors`). What the messages add to it is learned. Two losses are
+summed: of each message's log-odds, and of the scores of words, which marks say are at fault or not.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

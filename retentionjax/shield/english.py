@@ -191,7 +191,7 @@ ENGLISH = Lexicon(
             r"|after(?: that)?(?!,? (?:back|your|the|it|you|we|that|things))|up)|\+"
             r"|at least|minimum|or so|if"
             r" (?:you (?!reply|say|text|tap|accept|like|want|wish|agree|answer|click|press|choose|would|'d|fancy|feel"
-            r"|care)|not))"
+            r"|care|(?:come back|return|rejoin)(?= ?(?:[.,!]|$)))|not))"
         ),
         beside=(
             r"^(?! off (?:with|as) an? (?:one-time|single) )"
