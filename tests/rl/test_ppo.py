@@ -35,8 +35,6 @@ CONFIG = rl.PPOConfig(
     average_decay=0.5,
 )
 Run = tuple[rl.TrainState, rl.IterationMetrics]
-
-
 TRAIN = jax.jit(lambda config, key: rl.make_train(ENV, PARAMS, config)(key))
 INIT = jax.jit(lambda config, key: rl.init(ENV, PARAMS, config, key))
 LOGITS = jax.jit(rl.policy_logits)
@@ -49,16 +47,13 @@ def example() -> Run:
     return state, jax.tree.map(np.asarray, metrics)
 
 
+def numbers(leaf: Any) -> np.ndarray:
+    return np.asarray(jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
+
+
 def assert_same(one: Any, other: Any, **tolerances: float) -> None:
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        a, b = (jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x for x in (a, b))
-        np.testing.assert_allclose(a, b, **({"rtol": 0.0} | tolerances))
-
-
-def row(tree: Any, index: int) -> Any:
-    """What one of many runs gave."""
-    data = jax.tree.map(lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, tree)
-    return jax.tree.map(lambda x: np.asarray(x)[index], data)
+        np.testing.assert_allclose(numbers(a), numbers(b), **({"rtol": 0.0} | tolerances))
 
 
 def test_the_first_minibatch_sees_the_probabilities_that_acted() -> None:
@@ -83,15 +78,14 @@ def test_seeds_and_numeric_settings_can_be_vmapped() -> None:
 
     keys = jnp.stack([jax.random.key(0), jax.random.key(5)])
     together = jax.jit(jax.vmap(run))(rates, limits, keys)
-    assert_same(row(together, 0), example(), rtol=1e-3, atol=1e-4)
+    assert_same(jax.tree.map(lambda x: numbers(x)[0], together), example(), rtol=1e-3, atol=1e-4)
     alone = TRAIN(replace(CONFIG, learning_rate=0.002, limits=(1.0, 4.0)), keys[1])
-    assert_same(row(together, 1), alone, rtol=1e-3, atol=1e-4)
-
-    def logits(state: rl.TrainState) -> jax.Array:
-        return rl.policy_logits(rl.policy(CONFIG, state), jnp.ones((4, 2)))
-
-    of_both, of_one = jax.jit(lambda both, one: (jax.vmap(logits)(both), logits(one)))(together[0], alone[0])
-    np.testing.assert_allclose(np.asarray(of_both)[1], of_one, atol=1e-3)
+    assert_same(jax.tree.map(lambda x: numbers(x)[1], together), alone, rtol=1e-3, atol=1e-4)
+    seen = np.ones((4, 2), "f4")
+    of_both = jax.jit(jax.vmap(lambda state: rl.policy_logits(rl.policy(CONFIG, state), jnp.asarray(seen))))(
+        together[0]
+    )
+    np.testing.assert_allclose(np.asarray(of_both)[1], LOGITS(rl.policy(CONFIG, alone[0]), seen), atol=1e-3)
 
 
 def test_the_multiplier_moves_first_and_by_the_episodes_of_this_rollout() -> None:
