@@ -73,6 +73,9 @@ CUSTOMER: dict[str, Any] = {
 }
 
 
+_INIT = jax.jit(networks.init_actor_critic, static_argnums=(1, 2, 3, 4, 5))
+
+
 def trained(
     seed: int = 0, scale: float = 3.0, wait_bias: float = 1.0, params: EnvParams | None = None
 ) -> learned.Trained:
@@ -80,7 +83,7 @@ def trained(
     params = EnvParams() if params is None else params
     seen = observation.size(actions.offers(params))
     sizes = (seen, actions.count(params), learned.NUM_HEADS, (16, 16), 1.0)
-    nets = networks.init_actor_critic(jax.random.key(seed), *sizes)
+    nets = _INIT(jax.random.key(seed), *sizes)
     actor = (*nets.actor[:-1], nets.actor[-1].replace(kernel=nets.actor[-1].kernel * 100 * scale))
     policy = networks.PolicyNetwork(actor=actor, normaliser=None, activation="tanh")
     return learned.Trained(learned.ppo(policy, wait_bias), nets.critic)

@@ -79,7 +79,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Takes what was imported, two million objects, out of the sight of the garbage collector, and has it look seldom:
-    JAX's programs are many objects that stay."""
+    JAX's programs are many objects that stay. Language models have their layers scanned, however few the texts: apart
+    they take twice as long to compile, and `test_sampler`, which asks for either by name, says that both write the
+    same."""
+    if stepwise := sys.modules.get("retentionjax.language.stepwise"):
+        vars(stepwise)["FEW"] = 0
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     gc.enable()

@@ -15,13 +15,17 @@ from scipy import stats
 
 from retentionjax.env import EnvParams, Population, RetentionEnv
 from retentionjax.env import dynamics as uncompiled
-from retentionjax.env import value as uncompiled_value
+from retentionjax.env.value import expected_never_value, never_contact_value, with_potential
 
 dynamics: Any = Compiled(uncompiled)
-value: Any = Compiled(uncompiled_value)
 SAMPLED = RetentionEnv()
 EXPECTED = RetentionEnv(expected_churn=True)
 RISK = {"onset": 1 / 45, "recovery": 1 / 7}
+
+
+@jax.jit
+def never_value(population: Population) -> jax.Array:
+    return expected_never_value(EnvParams(population=population))
 
 
 def columns(population: Population) -> tuple[np.ndarray, np.ndarray]:
@@ -93,17 +97,17 @@ def test_the_never_contact_table_sums_survival_and_residual() -> None:
         there = never_contact.survival(stay[i], 90, **RISK)  # in the evening of day t the customer of day t + 1
         last = never_contact.residual(m[i : i + 1], p[i : i + 1], tail=90)[0]
         by_hand.append(m[i] / 30 * there[1:].sum() + there[-1] * last)
-    ours = value.expected_never_value(EnvParams(population=population))
+    ours = never_value(population)
     np.testing.assert_allclose(ours, by_hand, rtol=1e-4)
     np.testing.assert_allclose(ours, never_contact.moments(m, p)[0], rtol=1e-4)
 
 
 def test_the_potential_is_zero_after_the_last_day() -> None:
-    params = uncompiled_value.with_potential(EnvParams(population=synthetic_population(5), horizon_days=7))
+    params = with_potential(EnvParams(population=synthetic_population(5), horizon_days=7))
     assert params.potential.shape == (8, 5, 2)
     assert not params.potential[7].any()
     assert (params.potential[:7] > 0).all()
-    np.testing.assert_array_equal(params.potential, uncompiled_value.never_contact_value(params.population, params))
+    np.testing.assert_array_equal(params.potential, never_contact_value(params.population, params))
 
 
 def monte_carlo_scores(population: Population, copies: int) -> np.ndarray:
@@ -145,7 +149,7 @@ def test_never_contact_is_worth_its_closed_form_for_every_telco_customer(real_da
     assert len(p) == 7043
     mean, _ = never_contact.moments(m, p)
     assert 190 < mean.mean() < 215  # $; the design's prototype says 203
-    np.testing.assert_allclose(value.expected_never_value(EnvParams(population=population)), mean, rtol=2e-4)
+    np.testing.assert_allclose(never_value(population), mean, rtol=2e-4)
     assert_standard_normal(monte_carlo_scores(population, copies=8), p)
 
 

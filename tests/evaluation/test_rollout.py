@@ -34,7 +34,8 @@ def test_the_same_policy_meets_the_same_luck_twice(env, cohort):
 def test_policies_that_differ_in_name_and_numbers_only_are_compiled_once(env, cohort):
     play(env, cohort, baselines.greedy(1.0), KEY, replicates=16)
     programs = rollout.play_chunk._cache_size()
-    play(env, cohort, baselines.greedy_fatigue(2.0), KEY, replicates=16)
+    read = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), cohort)  # as from a file of arrays
+    play(env, read, baselines.greedy_fatigue(2.0), KEY, replicates=16)
     assert rollout.play_chunk._cache_size() == programs
 
 

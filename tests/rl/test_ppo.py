@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 from meter import Meter, MeterParams
 
 import retentionjax.rl
@@ -34,28 +35,25 @@ CONFIG = rl.PPOConfig(
     average_decay=0.5,
 )
 Run = tuple[rl.TrainState, rl.IterationMetrics]
-
-
 TRAIN = jax.jit(lambda config, key: rl.make_train(ENV, PARAMS, config)(key))
 INIT = jax.jit(lambda config, key: rl.init(ENV, PARAMS, config, key))
+LOGITS = jax.jit(rl.policy_logits)
 ONE = jax.jit(lambda config, state: rl.train_iterations(ENV, PARAMS, config, state, 1))
 
 
 @cache
 def example() -> Run:
-    return TRAIN(CONFIG, jax.random.key(0))
+    state, metrics = TRAIN(CONFIG, jax.random.key(0))
+    return state, jax.tree.map(np.asarray, metrics)
+
+
+def numbers(leaf: Any) -> np.ndarray:
+    return np.asarray(jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
 
 
 def assert_same(one: Any, other: Any, **tolerances: float) -> None:
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        a, b = (jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x for x in (a, b))
-        np.testing.assert_allclose(a, b, **({"rtol": 0.0} | tolerances))
-
-
-def row(tree: Any, index: int) -> Any:
-    """What one of many runs gave."""
-    data = jax.tree.map(lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, tree)
-    return jax.tree.map(lambda x: np.asarray(x)[index], data)
+        np.testing.assert_allclose(numbers(a), numbers(b), **({"rtol": 0.0} | tolerances))
 
 
 def test_the_first_minibatch_sees_the_probabilities_that_acted() -> None:
@@ -80,15 +78,14 @@ def test_seeds_and_numeric_settings_can_be_vmapped() -> None:
 
     keys = jnp.stack([jax.random.key(0), jax.random.key(5)])
     together = jax.jit(jax.vmap(run))(rates, limits, keys)
-    assert_same(row(together, 0), example(), rtol=1e-3, atol=1e-4)
+    assert_same(jax.tree.map(lambda x: numbers(x)[0], together), example(), rtol=1e-3, atol=1e-4)
     alone = TRAIN(replace(CONFIG, learning_rate=0.002, limits=(1.0, 4.0)), keys[1])
-    assert_same(row(together, 1), alone, rtol=1e-3, atol=1e-4)
-
-    def logits(state: rl.TrainState) -> jax.Array:
-        return rl.policy_logits(rl.policy(CONFIG, state), jnp.ones((4, 2)))
-
-    of_both, of_one = jax.jit(lambda both, one: (jax.vmap(logits)(both), logits(one)))(together[0], alone[0])
-    np.testing.assert_allclose(np.asarray(of_both)[1], of_one, atol=1e-3)
+    assert_same(jax.tree.map(lambda x: numbers(x)[1], together), alone, rtol=1e-3, atol=1e-4)
+    seen = np.ones((4, 2), "f4")
+    of_both = jax.jit(jax.vmap(lambda state: rl.policy_logits(rl.policy(CONFIG, state), jnp.asarray(seen))))(
+        together[0]
+    )
+    np.testing.assert_allclose(np.asarray(of_both)[1], LOGITS(rl.policy(CONFIG, alone[0]), seen), atol=1e-3)
 
 
 def test_the_multiplier_moves_first_and_by_the_episodes_of_this_rollout() -> None:
@@ -130,13 +127,14 @@ def test_averaged_parameters_are_the_mean_of_recent_ones() -> None:
 def test_a_mask_is_kept_in_what_is_learned() -> None:
     """At odd times action 2 is illegal: the trained policy with its mask gives it probability 0."""
     state = example()[0]
-    logits = rl.policy_logits(rl.policy(CONFIG, state), jnp.array([[1.0, 1.0]]), jnp.array([[True, True, False]]))
-    np.testing.assert_allclose(jax.nn.softmax(logits).sum(), 1.0, rtol=1e-6)
-    assert jax.nn.softmax(logits)[0, 2] == 0.0
+    logits = LOGITS(rl.policy(CONFIG, state), np.float32([[1.0, 1.0]]), np.array([[True, True, False]]))
+    chances = scipy.special.softmax(logits, axis=-1)
+    np.testing.assert_allclose(chances.sum(), 1.0, rtol=1e-6)
+    assert chances[0, 2] == 0.0
 
 
 def test_summaries_are_flat_and_never_nan() -> None:
-    metrics = example()[1]
+    metrics = jax.tree.map(jnp.asarray, example()[1])
     summary = rl.summarise(metrics)
     assert summary["env_steps"] == 6 * 8 * 4
     assert summary["episode_length"] == 7.0
@@ -366,7 +364,7 @@ def test_what_is_no_number_ends_a_run_that_is_not_compiled() -> None:
 def test_a_step_too_long_is_an_error_of_its_iteration() -> None:
     metrics = example()[1]
     with pytest.raises(TrainingError, match=r"iteration 3: parameters are not finite$"):
-        rl.require_sound(replace(metrics, faults=metrics.faults.at[2:, -2].set(1.0)))
+        rl.require_sound(replace(metrics, faults=jnp.asarray(metrics.faults).at[2:, -2].set(1.0)))
 
 
 class Endless(Meter):
@@ -394,8 +392,8 @@ def test_limits_of_episodes_that_never_end_are_no_silent_leave(limit: float) -> 
 def test_nothing_is_drawn_where_nothing_is_legal() -> None:
     """No probability instead of an even one over what is forbidden; a mask of another length is refused."""
     state = example()[0]
-    nothing = rl.policy_logits(rl.policy(CONFIG, state), jnp.ones((2, 2)), jnp.array([[False] * 3, [True] * 3]))
-    assert np.isnan(jax.nn.softmax(nothing[0])).all()
+    nothing = np.asarray(LOGITS(rl.policy(CONFIG, state), np.ones((2, 2), "f4"), np.array([[False] * 3, [True] * 3])))
+    assert np.isnan(scipy.special.softmax(nothing[0])).all()
     assert np.isfinite(nothing[1]).all()
     with pytest.raises(ConfigError, match="the mask has 2 entries; allowed: 3, one an action"):
         rl.policy_logits(rl.policy(CONFIG, state), jnp.ones((4, 2)), jnp.ones((4, 2), bool))
