@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import multiprocessing
 import os
 import secrets
 import signal
@@ -110,6 +109,8 @@ def app_from_environment(stem: Stem | None = None) -> "Litestar":
 def end_with_parent() -> None:
     """Stops this worker process, as a signal would, once the one that started it is gone, however that ended: left
     alone it would hold the port, and nobody would start it again or know how to stop it."""
+    import multiprocessing  # which no help waits for
+
     parent = multiprocessing.parent_process()
 
     def wait() -> None:

@@ -253,8 +253,8 @@ def _make_room(newest: LimitedProtocol) -> None:
     others: list[Any] = [each for each in newest.connections if each is not newest and not each.transport.is_closing()]
     if len(others) < MOST_CONNECTIONS:
         return
-    oldest = min(others, key=lambda each: each.waits_since)
-    if oldest.waits_since == float("inf"):
+    oldest = min(others, key=lambda each: each.waits_since, default=None)
+    if oldest is None or oldest.waits_since == float("inf"):
         newest._refuse(unavailable("overloaded", "There are too many connections.", 1.0))  # noqa: SLF001
     else:
         oldest.abort()

@@ -118,7 +118,7 @@ def test_nothing_is_asked_for_but_the_file(opened, file):
 
 def test_every_drawing_is_there_and_says_what_it_shows(opened):
     drawings = opened.locator("[role=img]")
-    assert drawings.count() == 12
+    assert drawings.count() == 13
     for each in drawings.all():
         box = each.bounding_box()
         assert box["width"] > 200

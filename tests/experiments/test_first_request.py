@@ -26,7 +26,7 @@ def test_the_request_holds_the_facts_and_the_usual_risk_and_says_what_it_leaves_
     assert request == {"customer_id": "C-1", "facts": facts, "explain": True, "first_name": "Dana"} | {
         "baseline_churn_probability": 0.2
     }
-    assert "not the file's history (day)" in lines[-1]
+    assert "the file's history (day)" in lines[-1]
 
 
 def test_a_run_without_a_bundle_says_nothing(tmp_path: Path) -> None:

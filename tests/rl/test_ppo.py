@@ -209,31 +209,6 @@ def test_static_settings_of_another_type_are_refused(name: str, value: Any, allo
         config_module.check(wrong, 2)
 
 
-@pytest.mark.parametrize("name", config_module.RANGES)
-def test_no_numeric_setting_may_be_nan(name: str) -> None:
-    nan = float("nan")
-    *_, field = name.split(".")
-    wrong = CONFIG.replace(gains=CONFIG.gains.replace(**{field: nan})) if "." in name else CONFIG.replace(**{name: nan})  # type: ignore[attr-defined]
-    with pytest.raises(ConfigError, match=f"{name} is nan; allowed: a number"):
-        rl.init(ENV, PARAMS, wrong, jax.random.key(0))
-
-
-def test_every_numeric_setting_has_a_range() -> None:
-    """Settings of the config and of the gains: what is no static field."""
-    numeric = {
-        f"{name}{field.name}"
-        for name, kind in (("", rl.PPOConfig), ("gains.", rl.Gains))
-        for field in fields(kind)
-        if field.metadata.get("pytree_node", True) and field.name != "gains"
-    }
-    assert numeric == set(config_module.RANGES)
-
-
-def test_double_precision_is_refused() -> None:
-    with jax.enable_x64(True), pytest.raises(ConfigError, match="jax_enable_x64 is True; allowed: False"):
-        config_module.check(CONFIG, 2)
-
-
 class Broken(Meter):
     """The meter with one of the things it returns replaced."""
 

@@ -1,7 +1,6 @@
 """The service as a caller meets it: a customer's way through it, who may do what, and how it refuses."""
 
 import datetime as dt
-import functools
 import json
 import re
 import time
@@ -19,7 +18,6 @@ from retentionjax.bundle import loading
 from retentionjax.decide.decision import decide as decide_command
 from retentionjax.decide.draws import place
 from retentionjax.decide.program import Decider
-from serving.ledger import Ledger
 from serving.security.gate import requires
 
 OPEN = {"/healthz", "/readyz", "/console/sign-in", "/console/static/{file_path:path}"}
@@ -253,36 +251,6 @@ def test_it_is_ready_and_counts_what_it_does(service: Running) -> None:
         text = client.get("/metrics").text
     assert 'retentionjax_decisions_total{action="wait",reason="consent",slot="active"}' in text
     assert 'operation="/v1/decisions",status="200"' in text
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who finds the ledger busy waits for a fraction of a second, and not for five."""
-    monkeypatch.setattr(Ledger, "open", functools.partial(Ledger.open, wait_seconds=0.2))
-
-
-def test_it_is_not_ready_while_the_ledger_takes_no_writes(impatient: None, bundle: Path, tmp_path: Path) -> None:
-    with served_app.serve(tmp_path, bundle) as own, own.client(None) as client:
-        with own.ledger.transaction() as tx:
-            tx.touch()  # a writer beside the service keeps it waiting longer than it will
-            answer = client.get("/readyz")
-        assert (answer.status_code, answer.json()["ledger_writes"]) == (503, False)
-        while client.get("/readyz").status_code != 200:  # pytest's own timeout ends what never is
-            time.sleep(0.05)
-        with own.client("report") as reader:
-            described = reader.get("/schema").json()["paths"]["/readyz"]["get"]["responses"]["503"]["content"]
-        assert described == {"application/json": {"schema": {"$ref": "#/components/schemas/Readiness"}}}
-
-
-def test_a_page_that_cannot_be_given_now_says_when_to_come_again(impatient: None, bundle: Path, tmp_path: Path) -> None:
-    with served_app.serve(tmp_path, bundle) as own, served_app.session(own, "admin") as console:
-        form = {"csrf": served_app.csrf(console), "mode": "never"}
-        with own.ledger.transaction() as tx:
-            tx.touch()  # a writer beside the service keeps it waiting longer than it will
-            answer = console.post("/console/safety", data=form)
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert answer.headers["content-type"].startswith("text/html"), "and is a page, from which there is a way back"
-    assert "Nothing was written" in answer.text
 
 
 # --- who may do what ------------------------------------------------------------------------------------------

@@ -8,9 +8,9 @@ from served_app import FACTS, Running
 @pytest.mark.parametrize(
     ("status", "words", "offers"),
     [
-        ("unknown", "No consent by sms is known", True),
-        ("opted_out", "The customer opted out of sms", True),
-        ("denied", "The customer refused sms", True),
+        ("unknown", "No consent for SMS is recorded", True),
+        ("opted_out", "The customer opted out of SMS", True),
+        ("denied", "The customer refused SMS", True),
         ("granted", "has not agreed", False),
     ],
 )
@@ -25,4 +25,4 @@ def test_who_opted_out_is_not_called_somebody_of_whom_nothing_is_known(
         page = console.get(f"/console/decide?decision={made['decision_id']}").text
     assert words in page
     assert ("Record consent" in page) is offers
-    assert ("(by: a call)" in page) is (status in ("opted_out", "denied"))
+    assert ("(source: a call)" in page) is (status in ("opted_out", "denied"))

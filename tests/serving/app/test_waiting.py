@@ -1,15 +1,18 @@
 """What takes long keeps nobody else waiting."""
 
+import functools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+import served_app
 from served_app import FACTS, Running
 
 from serving import side_work
-from serving.ledger import Reader
+from serving.ledger import Ledger, Reader
 
 
 def test_what_ifs_keep_nobody_waiting(service: Running) -> None:
@@ -84,3 +87,33 @@ def test_a_decision_is_not_held_back_by_its_explanation(service: Running, monkey
         assert all(name.endswith(("today", "tomorrow", "days")) for name in names[1:])
         asked = client.get(f"/v1/decisions/{answer.json()['decision_id']}/explanation")
         assert asked.status_code == 503
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finds the ledger busy waits for a fraction of a second, and not for five."""
+    monkeypatch.setattr(Ledger, "open", functools.partial(Ledger.open, wait_seconds=0.2))
+
+
+def test_it_is_not_ready_while_the_ledger_takes_no_writes(impatient: None, bundle: Path, tmp_path: Path) -> None:
+    with served_app.serve(tmp_path, bundle) as own, own.client(None) as client:
+        with own.ledger.transaction() as tx:
+            tx.touch()  # a writer beside the service keeps it waiting longer than it will
+            answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()["ledger_writes"]) == (503, False)
+        while client.get("/readyz").status_code != 200:  # pytest's own timeout ends what never is
+            time.sleep(0.05)
+        with own.client("report") as reader:
+            described = reader.get("/schema").json()["paths"]["/readyz"]["get"]["responses"]["503"]["content"]
+        assert described == {"application/json": {"schema": {"$ref": "#/components/schemas/Readiness"}}}
+
+
+def test_a_page_that_cannot_be_given_now_says_when_to_come_again(impatient: None, bundle: Path, tmp_path: Path) -> None:
+    with served_app.serve(tmp_path, bundle) as own, served_app.session(own, "admin") as console:
+        form = {"csrf": served_app.csrf(console), "mode": "never"}
+        with own.ledger.transaction() as tx:
+            tx.touch()  # a writer beside the service keeps it waiting longer than it will
+            answer = console.post("/console/safety", data=form)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.headers["content-type"].startswith("text/html"), "and is a page, from which there is a way back"
+    assert "Nothing was written" in answer.text
