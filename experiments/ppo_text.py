@@ -104,7 +104,7 @@ class PPOTextStageConfig(Checked):
     """Channels of the messages."""
     briefs: Count = 2000
     """Instructions to practise on, of customers of the train split."""
-    test_briefs: Annotated[int, Within(2)] = 32
+    test_briefs: Annotated[int, Within(2)] = 128
     """Held-out customers to whom all systems write: full batches of the writer."""
     samples: Count = 10
     writing_temperature: NotNegative = 0.3

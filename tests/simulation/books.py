@@ -244,6 +244,11 @@ class Books:
                     raise Broken(f"{key} counts twice")
                 self._applied.add(key)
 
+    def granted(self, customer: str) -> None:
+        """Who consents again may opt out of the same message again."""
+        for (name,) in self._disk.look("SELECT decision_id FROM decisions WHERE customer_id = ?", customer):
+            self._applied.discard((name, "opted_out"))
+
     def due(self, found: Sequence[Any]) -> None:
         """What is to be sent now: with consent, once, to nobody held out."""
         for each in found:

@@ -243,6 +243,8 @@ class History:
         status: Any = self.random.choice(["granted", "granted", "denied", "opted_out"])
         said = f"consent of {customer} to {channel}: {status}"
         self._write(said, lambda tx: tx.set_consent(customer, channel, status, source="test"))
+        if status == "granted":
+            self.books.granted(customer)
 
     def send(self) -> None:
         """Whoever sends asks what is due, sends it and mostly says so."""
