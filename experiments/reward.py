@@ -21,6 +21,7 @@ from retentionjax import storage
 from retentionjax.checked import Checked, Count, Seed, Share, Within
 from retentionjax.data import messages, preferences, text_loading, text_sources, texts
 from retentionjax.data.sources import UnavailableError
+from retentionjax.decide import wording_outcomes
 from retentionjax.errors import DataError
 from retentionjax.language import clicks, hub, reward, reward_evaluation, reward_files, writer
 from retentionjax.language.lora import LoraConfig
@@ -61,6 +62,9 @@ class RewardStageConfig(Checked):
     """Pairs behind accuracy_messages."""
     clicks: Annotated[int, Within()] = 0
     """Pairs of Upworthy's headline tests to learn from what readers click, on the states below the adapter; 0: none."""
+    outcomes: str = ""
+    """The file of `retentionjax ledger export --what wordings`: which of the company's wordings customers accept more
+    often is learned beside what readers click."""
     click_test_pairs: Count = 300
     """Pairs of other tests, behind accuracy_clicks."""
     hh_pairs: Annotated[int, Within()] = 400
@@ -102,9 +106,10 @@ def run(config: RewardStageConfig, context: Context) -> dict[str, float]:
     if hh:
         report["hh_helpful"] = reward_evaluation.evaluate(model, trained, hh).figures
         summary |= {f"accuracy_hh_helpful{end}": report["hh_helpful"][f"accuracy{end}"] for end in ends}
-    if clicked:
+    if "accuracy" in clicked:
         summary |= {f"accuracy_clicks{end}": clicked[f"accuracy{end}"] for end in ends}
         summary |= {f"{name}_clicks": clicked[name] for name in ("ece", "length_correlation", "pairs", "learned_from")}
+    summary |= {name: clicked[name] for name in clicked if name.endswith("outcomes")}
     storage.write_json(context.artifacts / "evaluation.json", report)
     for flaw, figures in sorted(found.sources.items()):
         print(f"  {flaw:<24} {figures['accuracy']:.0%} of {figures['pairs']:.0f}", flush=True)
@@ -117,25 +122,37 @@ def run(config: RewardStageConfig, context: Context) -> dict[str, float]:
 def with_clicks(
     model: hub.Model, trained: RewardModel, messages: Sequence[PreferencePair], config: RewardStageConfig
 ) -> tuple[RewardModel, dict[str, float]]:
-    """The reward model with a click head, and the head's figures on tests it has not seen; without, if none is asked
-    for or Upworthy's file cannot be had, which is said."""
-    if not config.clicks:
-        return trained, {}
-    try:
-        table = text_loading.load("upworthy", seed=config.seed)
-    except UnavailableError as error:
-        print(f"[reward] accuracy_clicks is left out: {error}", flush=True)
+    """The reward model with a head for what people choose, and the head's figures on tests it has not seen.
+
+    It learns from headlines that readers clicked, if asked for and to be had (else that is said), and from the
+    company's own wordings, if their outcomes are given; without either there is no head. On the company's pairs the
+    headlines' reading alone is judged, which has not seen them.
+    """
+    shown: dict[str, list[texts.Preference]] = {"train": [], "test": []}
+    if config.clicks:
+        try:
+            table = text_loading.load("upworthy", seed=config.seed)
+            for split, count in (("train", config.clicks), ("test", config.click_test_pairs)):
+                shown[split] = whole_tests(table.splits[split], count)
+        except UnavailableError as error:
+            print(f"[reward] accuracy_clicks is left out: {error}", flush=True)
+    own = wording_outcomes.pairs(storage.as_path(config.outcomes)) if config.outcomes else []
+    if not shown["train"] and not own:
         return trained, {}
     layers = trained.scorer.adapter.first_layer
-    learned, held_out = (
-        clicks.read(model, whole_tests(table.splits[split], count), layers=layers)
-        for split, count in (("train", config.clicks), ("test", config.click_test_pairs))
-    )
+    learned = clicks.read(model, [*shown["train"], *own], layers=layers)
     weights = clicks.fit(learned)
     reference = [Tokenised(pair.prompt, pair.chosen) for pair in messages[: config.training.reference]]
-    head = clicks.head(model, weights, reference, layers=layers)
-    figures = clicks.evaluate(weights, held_out) | {"learned_from": float(len(learned.groups))}
-    return replace(trained, clicks=head), figures
+    figures = {"learned_from": float(len(learned.groups))}
+    if shown["test"]:
+        figures |= clicks.evaluate(weights, clicks.read(model, shown["test"], layers=layers))
+    if config.outcomes:
+        figures["pairs_outcomes"] = float(len(own))
+    if shown["train"] and own:
+        count = len(shown["train"])
+        judged = clicks.evaluate(clicks.fit(learned.take(slice(count))), learned.take(slice(count, None)))
+        figures |= {f"accuracy{end}_outcomes": judged[f"accuracy{end}"] for end in ("", "_low", "_high")}
+    return replace(trained, clicks=clicks.head(model, weights, reference, layers=layers)), figures
 
 
 def whole_tests(pairs: Sequence[Any], count: int) -> list[texts.Preference]:
@@ -222,7 +239,7 @@ def helpful(model: hub.Model, config: RewardStageConfig, system: str | None) -> 
     return chosen
 
 
-STAGE = Stage("reward", RewardStageConfig, run, needs=("data", "sft"))
+STAGE = Stage("reward", RewardStageConfig, run, needs=("data", "sft"), files=("outcomes",))
 
 if __name__ == "__main__":
     STAGE.main()

@@ -97,6 +97,8 @@ class Stage(Generic[C]):
     outside: Callable[[C, DataMode], Outside] | None = None
     places: tuple[str, ...] = ()
     """Settings that say where something lies that is read: what `outside` hashes counts, not how its path is spelt."""
+    files: tuple[str, ...] = ()
+    """Settings that name a file that is read beside what other stages made, or are empty: its hash counts as well."""
 
     def settings(self, config: C) -> tuple[dict[str, Any], dict[str, Any]]:
         """The settings by which it is known whether the work was done before, as JSON holds them, and the places."""
@@ -206,7 +208,7 @@ def is_unchanged(stage: Stage[Any], config: Any, record: Record, needed: Mapping
     inputs = {need: needed[need].outputs if need in needed else "" for need in stage.needs}
     told = (record.status, record.version, record.config, record.places)
     same = told == ("done", retentionjax.__version__, settings, places)
-    return same and (not stage.needs or record.inputs == inputs)
+    return same and (not stage.needs or {need: record.inputs.get(need) for need in stage.needs} == inputs)
 
 
 def hash_folder(folder: epath.Path) -> str:
@@ -226,6 +228,8 @@ def _wanted(work: Work) -> Record:
     else:
         records = {need: _finished(work.stage.name, need, folder) for need, folder in work.inputs.items()}
         hashes = {need: record.outputs for need, record in records.items()}
+        named = {each: getattr(work.config, each) for each in work.stage.files}
+        hashes |= {each: storage.sha256(file) for each, file in named.items() if file}
         source = "synthetic" if any(record.data_source == "synthetic" for record in records.values()) else "real"
     if work.options.data not in ("auto", source):
         raise ConfigError(f"--data {work.options.data}, but what {work.stage.name} reads is {source}: run data first")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # heavy, and `--help` needs neither
     from serving.ledger import Ledger
 
 _DECISIONS = "decisions"
-_FILES = ("customers", "contacts", "departures")
+_FILES = ("customers", "contacts", "departures", "wordings")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -69,6 +69,11 @@ class Clicks:
     groups: Int[np.ndarray, " pairs"]
     """Which pairs are of one test."""
 
+    def take(self, rows: slice) -> "Clicks":
+        """Some of the pairs, their groups numbered anew."""
+        groups = np.unique(self.groups[rows], return_inverse=True)[1]
+        return Clicks(self.difference[rows], self.lengths[rows], groups)
+
 
 def read(model: Model, pairs: Sequence[ClickPair], *, layers: int) -> Clicks:
     """The pairs' states after `layers` layers, each distinct text read once. Raises DataError for no pairs."""

@@ -10,6 +10,7 @@ company.yaml that reads them.
   who are in them; else that of the action. A contact that was cancelled before it was sent was not accepted.
 - `departures.csv`: when she left, and until when that is known: by what was reported, at least to her assignment. The
   groups `pilot` and `waiting` are followed to the pilot's end, after which the policy may contact them.
+- `wordings.csv`, if it is asked for: what customers did after each wording; the reward model learns from it.
 
 The policy chooses by scores that change from day to day and that the files do not hold, so what follows its contacts
 does not tell what they do: the snippet leaves its rows out. Decisions of a shadow, erased customers, and those who had
@@ -30,11 +31,14 @@ from etils import epath
 from retentionjax import storage
 from retentionjax.company.offers import NONE
 from retentionjax.decide.draws import Pilot
+from retentionjax.decide.wording_outcomes import COLUMNS
 from retentionjax.errors import ConfigError
+from serving.ledger import wordings
 from serving.ledger.views import CampaignView, Look, read_pilot
 from serving.moments import utc
 
 WHAT = ("customers", "contacts", "departures")
+WORDINGS = "wordings"
 SNIPPET = "company.yaml"
 CHARGE = "charge_per_30_days"
 _SNAPSHOT = "first_decision"
@@ -111,8 +115,9 @@ def export(look: Look, folder: epath.Path, campaign_id: str, what: Sequence[str]
         ),
         "contacts": (_CONTACTS, _contacts(look, campaign_id, waits)),
         "departures": (("customer_id", "left_on", "observed_until"), _departures(look, campaign, waits, gone)),
+        WORDINGS: (COLUMNS, wordings.outcomes(look, campaign_id)),
     }
-    counts = {name: _write(folder / f"{name}.csv", *tables[name]) for name in WHAT if name in what}
+    counts = {name: _write(folder / f"{name}.csv", *tables[name]) for name in tables if name in what}
     storage.write_text(folder / SNIPPET, _snippet(campaign, facts, charge, counts))
     return counts
 

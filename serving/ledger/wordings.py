@@ -1,7 +1,7 @@
 """Wordings of messages: proposed, approved or refused by somebody, and what customers did with each."""
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -184,6 +184,15 @@ def approved(look: Look, known: Version | None) -> Approved | None:
         names = [kind.template_id if each is None else each.id for each in variants]
         wordings[kind] = [Wording(*each) for each in zip(names, variants, comparable(strata, names), strict=True)]
     return Approved(version, wordings)
+
+
+def outcomes(look: Look, campaign_id: str) -> Iterator[tuple[object, ...]]:
+    """What a campaign's customers did after each wording, purged messages too: see `decide.wording_outcomes`."""
+    known = {variant_id: words[:5] for variant_id, *words in look.rows(_ROWS)}
+    counted = look.rows(_ANSWERS, ANSWER_SECONDS, ANSWER_SECONDS, look.now - ANSWER_SECONDS)
+    for campaign, week, choices, variant_id, *numbers in (*counted, *look.rows(_PURGED)):
+        if campaign == campaign_id and variant_id in known:  # of which the template, which has many texts, is none
+            yield week, choices, variant_id, *known[variant_id], *numbers
 
 
 def _variant(offer: str, channel: str, tone: str, angle: str, text: str, author: Author, despite: str) -> Variant:

@@ -24,8 +24,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of the stages that write, on synthetic customers."""
     stages = [each for each in pipeline.load_stages() if each.name in WRITING]
     folder = tmp_path_factory.mktemp("runs")
-    pipeline.command(["smoke", "--data", "synthetic", "--runs", str(folder)], stages)
+    (folder / "wordings.csv").write_text(OUTCOMES)
+    pipeline.command(asked(folder), stages)
     return folder / "smoke"
+
+
+OUTCOMES = """\
+week,choices,variant_id,offer,channel,tone,angle,text,sent,accepted,opted_out
+1,ab,a,ten,sms,warm,,{sender}: Hi {name}! Enjoy 10% off. Reply YES. Reply STOP to opt out.,900,300,0
+1,ab,b,ten,sms,warm,,{sender}: 10% off for you. Reply YES. Reply STOP to opt out.,900,90,0
+"""
+
+
+def asked(folder: Path) -> list[str]:
+    """The smallest run, on a company whose customers prefer one of two wordings."""
+    return ["smoke", "--data", "synthetic", "--runs", str(folder), "--reward.outcomes", str(folder / "wordings.csv")]
 
 
 def summary(run: Path, name: str) -> dict[str, float]:
@@ -36,6 +49,7 @@ def summary(run: Path, name: str) -> dict[str, float]:
 def test_they_report_the_keys_by_which_runs_are_compared(run: Path) -> None:
     assert {"eval_loss", "base_eval_loss"} <= summary(run, "sft").keys()
     assert {"accuracy_messages", "ece", "length_correlation", "loss"} <= summary(run, "reward").keys()
+    assert summary(run, "reward")["pairs_outcomes"] == 1
     learned = summary(run, "ppo_text")
     rates = {"shield_pass_rate", "offer_grounding_rate", "reward_gain"}
     assert rates | {"kl_over_target", "length_ratio", "distinct_2"} <= learned.keys()
@@ -50,7 +64,7 @@ def test_synthetic_data_are_named_in_the_first_and_last_line_and_a_second_run_sk
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stages = [each for each in pipeline.load_stages() if each.name in WRITING]
-    pipeline.command(["smoke", "--data", "synthetic", "--runs", str(run.parent)], stages)
+    pipeline.command(asked(run.parent), stages)
     lines = capsys.readouterr().out.strip().splitlines()
     assert "SYNTHETIC" in lines[0]
     assert "SYNTHETIC" in lines[-1]

@@ -1,10 +1,13 @@
 """What customers did with wordings: counted by who had the same choice, and kept when decisions are purged."""
 
 from dataclasses import replace
+from pathlib import Path
 
+from etils import epath
 from ledger_rows import FrozenClock, decision, record
 
 from retentionjax.decide.variants import Answers, Kind, Variant
+from retentionjax.decide.wording_outcomes import OutcomePair, pairs
 from serving.ledger import Ledger
 from serving.ledger.types import Outcome
 from serving.ledger.wordings import StoredVariant
@@ -76,6 +79,23 @@ def test_erasing_a_customer_leaves_her_answer(ledger: Ledger, clock: FrozenClock
         tx.erase(f"{FIRST.id}-old-1-0")
     assert answers(ledger) == before
     assert before[FIRST.id].answers == Answers(2, 1, 0)
+
+
+def test_what_was_done_is_written_for_the_reward_model_purged_or_not(
+    ledger: Ledger, clock: FrozenClock, tmp_path: Path
+) -> None:
+    with ledger.transaction() as tx:
+        tx.propose_variants([FIRST, SECOND], "rules", "Eva")
+    send(ledger, clock, 1, FIRST.id, "both", 40, 38)
+    send(ledger, clock, 1, SECOND.id, "both", 40, 1)
+    send(ledger, clock, 1, KIND.template_id, "both", 3, 3)  # has many texts, so none to learn from
+    send(ledger, clock, 40, FIRST.id, "both", 4, 1)
+    wanted = [OutcomePair(FIRST.text, SECOND.text, "five, email, warm")]
+    for day, purged in ((50, False), (95, True)):
+        clock.to_day(day)
+        assert bool(ledger.purge(60)) is purged
+        assert ledger.export_company(tmp_path, "spring", ["wordings"]) == {"wordings": 3}
+        assert pairs(epath.Path(tmp_path / "wordings.csv")) == wanted
 
 
 def test_a_wording_keeps_the_reason_that_it_speaks_to(ledger: Ledger) -> None:
