@@ -109,7 +109,7 @@ def run(config: RewardStageConfig, context: Context) -> dict[str, float]:
     if "accuracy" in clicked:
         summary |= {f"accuracy_clicks{end}": clicked[f"accuracy{end}"] for end in ends}
         summary |= {f"{name}_clicks": clicked[name] for name in ("ece", "length_correlation", "pairs", "learned_from")}
-    summary |= {name: clicked[name] for name in clicked if name.endswith("outcomes")}
+    summary |= {name: clicked[name] for name in clicked if "outcomes" in name}
     storage.write_json(context.artifacts / "evaluation.json", report)
     for flaw, figures in sorted(found.sources.items()):
         print(f"  {flaw:<24} {figures['accuracy']:.0%} of {figures['pairs']:.0f}", flush=True)
@@ -151,7 +151,7 @@ def with_clicks(
     if shown["train"] and own:
         count = len(shown["train"])
         judged = clicks.evaluate(clicks.fit(learned.take(slice(count))), learned.take(slice(count, None)))
-        figures |= {f"accuracy{end}_outcomes": judged[f"accuracy{end}"] for end in ("", "_low", "_high")}
+        figures |= {f"accuracy_outcomes{end}": judged[f"accuracy{end}"] for end in ("", "_low", "_high")}
     return replace(trained, clicks=clicks.head(model, weights, reference, layers=layers)), figures
 
 

@@ -83,8 +83,8 @@ BUGS = (
     Bug(
         "a duplicate outcome counts again after a restart",
         "ledger/outcomes.py",
-        "{(row[0], row[1]) for row in tx.rows(_REPORTED, ids)}",
-        "set()",
+        "{(row[0], row[1]): row[2] for row in tx.rows(_REPORTED, ids)}",
+        "{}",
     ),
     Bug(
         "the kill switch is looked at once",
