@@ -53,8 +53,9 @@ def campaign_settings(**differences: Any) -> PPOConfig:
     What is not here has `PPOConfig`'s default; the limits have a setting of their own.
     """
     return PPOConfig(
-        # The demo's share of the attainable gain at equal cost: 98.1 to 98.5 % in 240 iterations (four seeds), 97.3 and
-        # 97.6 % in 120 of 1,024 environments, 97.3 % in 480 of 256. In 600 of 1,024, at five times the cost, 99.1 %.
+        # The demo's share of the attainable gain at equal cost: 98.1 to 98.5 % in 240 iterations (four seeds; on a
+        # later machine 97.0 to 98.2 %), 97.3 and 97.6 % in 120 of 1,024 environments, 97.3 % in 480 of 256. In 600 of
+        # 1,024, at five times the cost, 99.1 %.
         num_iterations=400,
         num_envs=512,
         num_steps=CAMPAIGN,

@@ -207,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="the file the reader is written to")
     parser.add_argument("--judge", nargs="+", metavar="WRITER", help="print what unread messages of these are worth")
     asked = parser.parse_args(argv)
-    messages = [each for file in asked.messages for each in marked(_text(file).splitlines())]
+    messages = [each for file in asked.messages for each in marked(text_of(file).splitlines())]
     if asked.judge:
         print(json.dumps(judged(messages, asked.judge), indent=2))
     else:
@@ -264,7 +264,8 @@ def judged(messages: Sequence[Marked], writers: Sequence[str]) -> dict[str, dict
     return {**figures, "counts for": {**counts, "added": float(fit.intercept_[0])}}
 
 
-def _text(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """The text of a file, unpacked if it is an .xz."""
     content = file.read_bytes()
     return (lzma.decompress(content) if file.suffix == ".xz" else content).decode("utf-8")
 

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from experiments.fault_scores import VECTORS, WIDTH
-from experiments.second_reader import MESSAGES, _text, marked
+from experiments.second_reader import MESSAGES, marked, text_of
 from retentionjax.shield import second_reader
 from retentionjax.shield.reading import BLANK
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(argv)
     tokenizer = Tokenizer.from_file(str(asked.folder / "tokenizer.json"))
     tokenizer.no_padding()  # the file asks for 128 pieces of every text
-    plain = [each.plain for file in asked.messages for each in marked(_text(file).splitlines())]
+    plain = [each.plain for file in asked.messages for each in marked(text_of(file).splitlines())]
     words = vocabulary(plain, tokenizer.get_vocab())
     np.savez_compressed(asked.out, allow_pickle=False, **packed(words, embedded(words, tokenizer, asked.folder)))
     print(f"{asked.out}: {len(words):,} words")

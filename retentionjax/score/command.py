@@ -17,6 +17,39 @@ policy waits for: keep the churn_probability of an ordinary day and name it with
 
 def main(arguments: Sequence[str]) -> int:
     """Scores and says how much; raises DataError, ConfigError or BundleError for what the user can mend."""
+    parsed = _parser().parse_args(list(arguments))
+
+    from retentionjax.bundle import drift
+    from retentionjax.company.money import money
+    from retentionjax.score.running import Request, run
+
+    result = run(Request(**vars(parsed)))
+    if result.synthetic:
+        print("SYNTHETIC DATA: the bundle was made with made-up customers")
+    if result.advice:
+        print(result.advice)
+    if result.numbered:
+        print("The customers have no ids: each is called by the number of its row, from 0")
+    count = result.count
+    rejected = f", {count.rejected:,} rows left out (see rejects-*.parquet)" if count.rejected else ""
+    held_out = f", {count.held_out:,} held out" if parsed.holdout else ""
+    print(
+        f"{parsed.out}: {count.rows:,} decisions in {result.parts:,} parts, {count.contacts:,} to contact{held_out}, "
+        f"expected spend {money(count.expected_spend, result.currency)}{rejected}; {result.speed}"
+    )
+    print(
+        f"Risk: {count.usual:,} customers have a usual one to compare today's with"
+        if parsed.usual
+        else "Risk: no usual one was given (--usual COLUMN), so nobody's counts as higher than usual"
+    )
+    for column, rows in count.unseen.items():
+        print(f"WARNING: {drift.unseen_words(column, rows)}")
+    if count.beyond:
+        print(f"WARNING: {drift.beyond_words(count.beyond)}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="retentionjax score",
         description="Decisions about a whole table of customers; of Parquet in constant memory.",
@@ -59,33 +92,4 @@ def main(arguments: Sequence[str]) -> int:
         default="stop",
         help="a row that cannot be read: stop, or leave it out and name it in rejects-*.parquet (stop)",
     )
-    parsed = parser.parse_args(list(arguments))
-
-    from retentionjax.bundle import drift
-    from retentionjax.company.money import money
-    from retentionjax.score.running import Request, run
-
-    result = run(Request(**vars(parsed)))
-    if result.synthetic:
-        print("SYNTHETIC DATA: the bundle was made with made-up customers")
-    if result.advice:
-        print(result.advice)
-    if result.numbered:
-        print("The customers have no ids: each is called by the number of its row, from 0")
-    count = result.count
-    rejected = f", {count.rejected:,} rows left out (see rejects-*.parquet)" if count.rejected else ""
-    held_out = f", {count.held_out:,} held out" if parsed.holdout else ""
-    print(
-        f"{parsed.out}: {count.rows:,} decisions in {result.parts:,} parts, {count.contacts:,} to contact{held_out}, "
-        f"expected spend {money(count.expected_spend, result.currency)}{rejected}; {result.speed}"
-    )
-    print(
-        f"Risk: {count.usual:,} customers have a usual one to compare today's with"
-        if parsed.usual
-        else "Risk: no usual one was given (--usual COLUMN), so nobody's counts as higher than usual"
-    )
-    for column, rows in count.unseen.items():
-        print(f"WARNING: {drift.unseen_words(column, rows)}")
-    if count.beyond:
-        print(f"WARNING: {drift.beyond_words(count.beyond)}")
-    return 0
+    return parser

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, get_args
 
 from retentionjax.decide.variants import NOBODY, Answers, Author, Kind, Stratum, Variant
 from serving.ledger.administration import changed
+from serving.ledger.database import Row
 from serving.ledger.types import DAY, LedgerError
 from serving.ledger.views import Look
 
@@ -189,8 +190,7 @@ def approved(look: Look, known: Version | None) -> Approved | None:
 def outcomes(look: Look, campaign_id: str) -> Iterator[tuple[object, ...]]:
     """What a campaign's customers did after each wording, purged messages too: see `decide.wording_outcomes`."""
     known = {variant_id: words[:5] for variant_id, *words in look.rows(_ROWS)}
-    counted = look.rows(_ANSWERS, ANSWER_SECONDS, ANSWER_SECONDS, look.now - ANSWER_SECONDS)
-    for campaign, week, choices, variant_id, *numbers in (*counted, *look.rows(_PURGED)):
+    for campaign, week, choices, variant_id, *numbers in _counts(look, look.now):
         if campaign == campaign_id and variant_id in known:  # of which the template, which has many texts, is none
             yield week, choices, variant_id, *known[variant_id], *numbers
 
@@ -208,11 +208,15 @@ def keep(tx: Look, decisions: str) -> None:
 def _strata(look: Look, until: float) -> list[Stratum]:
     """What customers did after messages sent by `until`, purged ones too: see `decide.comparing`."""
     found: dict[tuple[str, int, str], dict[str, Answers]] = {}
-    counted = look.rows(_ANSWERS, ANSWER_SECONDS, ANSWER_SECONDS, until - ANSWER_SECONDS)
-    for campaign, week, choices, variant_id, *numbers in (*counted, *look.rows(_PURGED)):
+    for campaign, week, choices, variant_id, *numbers in _counts(look, until):
         stratum = found.setdefault((campaign, week, choices), {})
         stratum[variant_id] = stratum.get(variant_id, NOBODY).plus(Answers(*numbers))
     return list(found.values())
+
+
+def _counts(look: Look, until: float) -> list[Row]:
+    """Campaign, week, choices, wording, and how many were sent it by `until`, accepted, opted out; purged ones too."""
+    return [*look.rows(_ANSWERS, ANSWER_SECONDS, ANSWER_SECONDS, until - ANSWER_SECONDS), *look.rows(_PURGED)]
 
 
 def _total(strata: Iterable[Stratum], variant_id: str) -> Answers:

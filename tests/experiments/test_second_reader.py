@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.second_reader import MESSAGES, WEIGHTS, Models, _text, lesson, main, marked, unread
+from experiments.second_reader import MESSAGES, WEIGHTS, Models, lesson, main, marked, text_of, unread
 from retentionjax.shield.reading import BLANK
 from retentionjax.shield.second_reader import SecondReader, features
 
@@ -76,7 +76,7 @@ def test_a_writer_is_judged_by_models_that_have_not_read_her() -> None:
 
 @pytest.mark.slow
 def test_the_one_shipped_is_what_its_messages_teach(tmp_path: Path) -> None:
-    lines = _text(MESSAGES).splitlines()
+    lines = text_of(MESSAGES).splitlines()
     assert len(lines) > 10_000
     main(["--out", str(tmp_path / "again.npz")])
     shipped, again = SecondReader.load(WEIGHTS), SecondReader.load(tmp_path / "again.npz")

@@ -50,6 +50,13 @@ def test_what_length_wins_is_not_put_down_to_the_words() -> None:
     assert abs(weights[-1]) < 0.2 * weights[0]
 
 
+def test_one_test_alone_is_learned_from_with_the_strongest_penalty() -> None:
+    """It cannot be cross-validated: with the weakest, its own luck would be learned by heart."""
+    one = replace(made(60, 0, 0.0), groups=np.zeros(60, int))
+    strongest = clicks._weights(one, np.ones(60, bool), max(clicks.PENALTIES))
+    np.testing.assert_array_equal(clicks.fit(one), strongest)
+
+
 def test_the_interval_counts_tests_not_pairs() -> None:
     one = made(200, 0, 0.0)
     tenfold = Clicks(*(np.repeat(each, 10, axis=0) for each in (one.difference, one.lengths, one.groups)))
